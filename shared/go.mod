@@ -1,0 +1,3 @@
+module github.com/millrace/millrace/shared
+
+go 1.26
