@@ -1,0 +1,218 @@
+package schema
+
+import (
+	"encoding/base64"
+	"fmt"
+	"math"
+	"math/big"
+	"strconv"
+	"time"
+)
+
+// AppendText appends a value's canonical text: what MySQL prints for it under
+// `CAST(column AS CHAR)`, so that the server and every later stage can compute the same
+// content checksum from it. NULL has no text: callers decide what stands for it.
+// Bytes append as they are.
+func AppendText(dst []byte, c Column, v Value) []byte {
+	switch c.Kind {
+	case Int:
+		return strconv.AppendInt(dst, v.Int, 10)
+	case Uint:
+		return strconv.AppendUint(dst, uint64(v.Int), 10)
+	case Decimal:
+		return appendDecimal(dst, c, v)
+	case Float:
+		return appendFloat(dst, v.Float, 32)
+	case Double:
+		return appendFloat(dst, v.Float, 64)
+	case Date:
+		return time.Unix(v.Int*86400, 0).UTC().AppendFormat(dst, time.DateOnly)
+	case Datetime, Timestamp:
+		return time.UnixMicro(v.Int).UTC().AppendFormat(dst, clockLayout(c.Fraction))
+	case Time:
+		return appendDuration(dst, v.Int, c.Fraction)
+	case Vector:
+		for i, f := range v.Vector {
+			if i > 0 {
+				dst = append(dst, ' ')
+			}
+			dst = strconv.AppendFloat(dst, float64(f), 'g', -1, 32)
+		}
+		return dst
+	default:
+		return append(dst, v.Bytes...)
+	}
+}
+
+// Text is a value for people and for text formats: NULL is "", bytes are base64.
+func Text(c Column, v Value) string {
+	switch {
+	case v.Null:
+		return ""
+	case c.Kind == Bytes:
+		return base64.StdEncoding.EncodeToString(v.Bytes)
+	}
+	return string(AppendText(nil, c, v))
+}
+
+// Number reads a numeric value as float64, for features and weights; it is false for NULL
+// and for kinds that are no number. Decimals lose digits here: never use it to carry data.
+func Number(c Column, v Value) (float64, bool) {
+	if v.Null {
+		return 0, false
+	}
+	switch c.Kind {
+	case Int:
+		return float64(v.Int), true
+	case Uint:
+		return float64(uint64(v.Int)), true
+	case Float, Double:
+		return v.Float, true
+	case Decimal:
+		f, err := strconv.ParseFloat(string(appendDecimal(nil, c, v)), 64)
+		return f, err == nil
+	case Date, Datetime, Timestamp, Time:
+		return float64(v.Int), true
+	}
+	return 0, false
+}
+
+func clockLayout(fraction int) string {
+	if fraction == 0 {
+		return time.DateTime
+	}
+	return time.DateTime + ".000000"[:1+fraction]
+}
+
+func appendDuration(dst []byte, micros int64, fraction int) []byte {
+	if micros < 0 {
+		dst = append(dst, '-')
+		micros = -micros
+	}
+	sec, rest := micros/1e6, micros%1e6
+	dst = fmt.Appendf(dst, "%02d:%02d:%02d", sec/3600, sec/60%60, sec%60)
+	if fraction > 0 {
+		dst = append(dst, fmt.Sprintf(".%06d", rest)[:1+fraction]...)
+	}
+	return dst
+}
+
+func appendDecimal(dst []byte, c Column, v Value) []byte {
+	if c.Precision > MaxInt64Digits {
+		n := Unscaled(v.Bytes)
+		if n.Sign() < 0 {
+			dst = append(dst, '-')
+		}
+		return appendScaled(dst, n.Abs(n).Text(10), c.Scale)
+	}
+	n := v.Int
+	if n < 0 {
+		dst = append(dst, '-')
+		n = -n
+	}
+	return appendScaled(dst, strconv.FormatInt(n, 10), c.Scale)
+}
+
+// appendScaled puts the point scale digits from the right, with a leading zero as MySQL prints it.
+func appendScaled(dst []byte, digits string, scale int) []byte {
+	for len(digits) <= scale {
+		digits = "0" + digits
+	}
+	dst = append(dst, digits[:len(digits)-scale]...)
+	if scale > 0 {
+		dst = append(dst, '.')
+		dst = append(dst, digits[len(digits)-scale:]...)
+	}
+	return dst
+}
+
+// appendFloat prints the shortest digits that read back as the same number, in MySQL's
+// layout: plain between 1e-15 and 1e15, else an exponent without plus sign or padding
+// (my_gcvt in MySQL's strings/dtoa.cc).
+func appendFloat(dst []byte, f float64, bits int) []byte {
+	abs := math.Abs(f)
+	if f == 0 {
+		if math.Signbit(f) {
+			dst = append(dst, '-')
+		}
+		return append(dst, '0')
+	}
+	if abs >= 1e-15 && abs < 1e15 {
+		return strconv.AppendFloat(dst, f, 'f', -1, bits)
+	}
+	start := len(dst)
+	dst = strconv.AppendFloat(dst, f, 'e', -1, bits)
+	for i := start; i < len(dst); i++ {
+		if dst[i] != 'e' {
+			continue
+		}
+		exponent, _ := strconv.Atoi(string(dst[i+1:]))
+		return strconv.AppendInt(dst[:i+1], int64(exponent), 10)
+	}
+	return dst
+}
+
+// Unscaled reads big-endian two's complement, as Avro and Parquet store decimals.
+func Unscaled(b []byte) *big.Int {
+	n := new(big.Int).SetBytes(b)
+	if len(b) > 0 && b[0]&0x80 != 0 {
+		n.Sub(n, new(big.Int).Lsh(big.NewInt(1), uint(8*len(b))))
+	}
+	return n
+}
+
+// AppendUnscaled appends n as big-endian two's complement in the fewest bytes.
+func AppendUnscaled(dst []byte, n *big.Int) []byte {
+	if n.Sign() >= 0 {
+		b := n.Bytes()
+		if len(b) == 0 || b[0]&0x80 != 0 {
+			dst = append(dst, 0)
+		}
+		return append(dst, b...)
+	}
+	length := new(big.Int).Not(n).BitLen()/8 + 1
+	wrapped := new(big.Int).Add(n, new(big.Int).Lsh(big.NewInt(1), uint(8*length)))
+	return append(dst, wrapped.FillBytes(make([]byte, length))...)
+}
+
+// ParseDecimal reads decimal text such as MySQL sends ("-12.50") into a value of column c.
+// More digits than the column has, on either side of the point, are an error, never rounded.
+func ParseDecimal(c Column, text []byte) (Value, error) {
+	digits := make([]byte, 0, len(text)+c.Scale)
+	point := -1
+	for i, b := range text {
+		switch {
+		case b == '.' && point < 0:
+			point = len(digits)
+		case b >= '0' && b <= '9', b == '-' && i == 0:
+			digits = append(digits, b)
+		default:
+			return Value{}, fmt.Errorf("column %s: %q is not a decimal number", c.Name, text)
+		}
+	}
+	if len(digits) == 0 {
+		return Value{}, fmt.Errorf("column %s: empty text is not a decimal number", c.Name)
+	}
+	scale := 0
+	if point >= 0 {
+		scale = len(digits) - point
+	}
+	if scale > c.Scale {
+		return Value{}, fmt.Errorf("column %s: %q has more than %d digits after the point", c.Name, text, c.Scale)
+	}
+	for ; scale < c.Scale; scale++ {
+		digits = append(digits, '0')
+	}
+	if c.Precision <= MaxInt64Digits {
+		n, err := strconv.ParseInt(string(digits), 10, 64)
+		if err != nil {
+			return Value{}, fmt.Errorf("column %s: %q does not fit decimal(%d,%d)", c.Name, text, c.Precision, c.Scale)
+		}
+		return Value{Int: n}, nil
+	}
+	n, ok := new(big.Int).SetString(string(digits), 10)
+	if !ok {
+		return Value{}, fmt.Errorf("column %s: %q is not a decimal number", c.Name, text)
+	}
+	return Value{Bytes: AppendUnscaled(nil, n)}, nil
+}
