@@ -142,7 +142,7 @@ func TestSameSeedGivesSameBitsOnAnyNumberOfCores(t *testing.T) {
 
 func TestLossMatchesItsDefinition(t *testing.T) {
 	t.Parallel()
-	m, err := als.Collect(2, 2, []als.Interaction{{0, 0, 2}, {1, 1, 1}})
+	m, err := als.Collect(2, 2, []als.Interaction{{User: 0, Item: 0, Weight: 2}, {User: 1, Item: 1, Weight: 1}})
 	require.NoError(t, err)
 	f := als.Factors{Dimension: 1, Users: []float32{1, 2}, Items: []float32{0.5, 1}}
 	// observed: 2(1−½)² + 1(1−2)² = 1.5; all pairs: ¼ + 1 + 1 + 4 = 6.25; every row has 1 + 0.1·2 = 1.2, norms 1+4+¼+1
@@ -175,7 +175,7 @@ func TestGramianIsTheProductOfTheMatrixWithItself(t *testing.T) {
 func TestRepeatedPairsAreSummedInAnyOrder(t *testing.T) {
 	t.Parallel()
 	const big = 1 << 27 // float32 steps by 16 here: 3+3+3 is lost if the big weight comes first
-	list := []als.Interaction{{1, 2, 3}, {0, 1, 3}, {1, 2, 3}, {1, 0, 1}, {1, 2, 3}, {1, 2, big}}
+	list := []als.Interaction{{User: 1, Item: 2, Weight: 3}, {User: 0, Item: 1, Weight: 3}, {User: 1, Item: 2, Weight: 3}, {User: 1, Item: 0, Weight: 1}, {User: 1, Item: 2, Weight: 3}, {User: 1, Item: 2, Weight: big}}
 	m, err := als.Collect(2, 3, list)
 	require.NoError(t, err)
 	require.Equal(t, 3, m.Len())
@@ -194,13 +194,13 @@ func TestUnusableInputIsNamed(t *testing.T) {
 	for name, weight := range map[string]float32{"NaN": float32(math.NaN()), "negative": -1, "zero": 0, "infinite": float32(math.Inf(1))} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, err := als.Collect(5, 5, []als.Interaction{{3, 4, weight}})
+			_, err := als.Collect(5, 5, []als.Interaction{{User: 3, Item: 4, Weight: weight}})
 			var bad *als.WeightError
 			require.ErrorAs(t, err, &bad)
 			require.Contains(t, err.Error(), "user 3 with item 4")
 		})
 	}
-	_, err := als.Collect(5, 5, []als.Interaction{{5, 0, 1}})
+	_, err := als.Collect(5, 5, []als.Interaction{{User: 5, Item: 0, Weight: 1}})
 	var outside *als.IndexError
 	require.ErrorAs(t, err, &outside)
 
@@ -233,7 +233,7 @@ func TestTrainingStopsWithItsContext(t *testing.T) {
 
 func TestRowsWithoutInteractionsStayZero(t *testing.T) {
 	t.Parallel()
-	m, err := als.Collect(3, 3, []als.Interaction{{0, 0, 1}, {2, 0, 1}})
+	m, err := als.Collect(3, 3, []als.Interaction{{User: 0, Item: 0, Weight: 1}, {User: 2, Item: 0, Weight: 1}})
 	require.NoError(t, err)
 	f, err := als.Train(t.Context(), m, als.Config{Dimension: 2, Epochs: 2, Alpha0: 0.1, Lambda: 0.1}, nil)
 	require.NoError(t, err)

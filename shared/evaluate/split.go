@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"hash/fnv"
 	"slices"
+
+	"github.com/millrace/millrace/shared/als"
 )
 
 // Pair is what a split looks at of one interaction.
@@ -54,7 +56,7 @@ func LeaveOut(pairs []Pair, user, item []string, fraction float64, salt string) 
 
 // ByTime holds out the latest fraction of all interactions: everything at or after one moment, so that nothing from
 // the future is learned from. It never holds out everything: if all share one time, held is empty.
-// A pair that occurs on both sides stays in both; Rank masks it. The results are positions in pairs, ascending.
+// A pair may occur on both sides: see Answerable. The results are positions in pairs, ascending.
 func ByTime(pairs []Pair, fraction float64) (train, held []int) {
 	times := make([]int64, len(pairs))
 	for n, p := range pairs {
@@ -74,6 +76,29 @@ func ByTime(pairs []Pair, fraction float64) (train, held []int) {
 		}
 	}
 	return train, held
+}
+
+// Answerable keeps the held-out pairs that a ranking learned from train can be asked for: of users who occur in train,
+// without the items they already have there.
+func Answerable(held, train als.Interactions) als.Interactions {
+	var keep []als.Interaction
+	for u := range held.Users {
+		known, _ := train.Row(u)
+		if len(known) == 0 {
+			continue
+		}
+		items, weights := held.Row(u)
+		for k, i := range items {
+			if !contains(known, i) {
+				keep = append(keep, als.Interaction{User: int32(u), Item: i, Weight: weights[k]})
+			}
+		}
+	}
+	m, err := als.Collect(held.Users, held.Items, keep)
+	if err != nil {
+		panic(err) // every pair comes from a valid matrix of the same shape
+	}
+	return m
 }
 
 func pairHash(salt, user, item string) uint64 {
