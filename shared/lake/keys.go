@@ -1,0 +1,109 @@
+package lake
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+)
+
+// Names of the markers that end a publication.
+const (
+	rawMarker     = "_MANIFEST.json"
+	successMarker = "_SUCCESS"
+	modelMarker   = "manifest.json"
+)
+
+// NullPartition is Hive's name for a NULL partition value.
+const NullPartition = "__HIVE_DEFAULT_PARTITION__"
+
+// RawDir is where one run of a table lands.
+func RawDir(table string, run Run) string {
+	return "raw/" + Escape(table) + "/dt=" + run.Date() + "/run=" + string(run) + "/"
+}
+
+// RawPart is the key of a run's n-th Avro file.
+func RawPart(table string, run Run, n int) string {
+	return fmt.Sprintf("%spart-%05d.avro", RawDir(table, run), n)
+}
+
+// RawMarker is the key of a run's manifest, written after its files.
+func RawMarker(table string, run Run) string { return RawDir(table, run) + rawMarker }
+
+// CuratedDir holds a table's Parquet files of one day.
+func CuratedDir(table string, run Run) string {
+	return "curated/" + Escape(table) + "/dt=" + run.Date() + "/"
+}
+
+// CuratedPart is the key of the n-th file of a partition ("" for an unpartitioned table, else from Partition).
+func CuratedPart(table string, run Run, partition string, n int) string {
+	return fmt.Sprintf("%s%spart-%05d.parquet", CuratedDir(table, run), partition, n)
+}
+
+// CuratedMarker is the key of the marker that publishes a table's day.
+func CuratedMarker(table string, run Run) string { return CuratedDir(table, run) + successMarker }
+
+// TrainingDir holds a dataset's training set of one day.
+func TrainingDir(dataset string, run Run) string {
+	return "training/" + Escape(dataset) + "/dt=" + run.Date() + "/"
+}
+
+// TrainingPart is the key of the n-th file of a training set.
+func TrainingPart(dataset string, run Run, n int) string {
+	return fmt.Sprintf("%spart-%05d.parquet", TrainingDir(dataset, run), n)
+}
+
+// TrainingMarker is the key of the marker that publishes a training set.
+func TrainingMarker(dataset string, run Run) string { return TrainingDir(dataset, run) + successMarker }
+
+// ModelDir holds one version's artifact.
+func ModelDir(version string) string { return "models/" + version + "/" }
+
+// ModelMarker is the key of a version's manifest, written after its files.
+func ModelMarker(version string) string { return ModelDir(version) + modelMarker }
+
+// QuarantineDir holds what a function rejected on one day (YYYY-MM-DD).
+func QuarantineDir(function, day string) string { return "quarantine/" + function + "/dt=" + day + "/" }
+
+// Partition is one level of a partitioned table's folder, as Hive writes it: "col=value/".
+func Partition(column, value string, null bool) string {
+	if null {
+		return Escape(column) + "=" + NullPartition + "/"
+	}
+	return Escape(column) + "=" + Escape(value) + "/"
+}
+
+// Escape percent-encodes what Hive encodes in a path (FileUtils.escapePathName), and leaves
+// other bytes, UTF-8 included, as they are. The empty string becomes NullPartition, as in Hive.
+func Escape(s string) string {
+	if s == "" {
+		return NullPartition
+	}
+	var b strings.Builder
+	for i := range len(s) {
+		if c := s[i]; c < 0x20 || c == 0x7F || strings.IndexByte("\"#%'*/:=?\\{[]^", c) >= 0 {
+			fmt.Fprintf(&b, "%%%02X", c)
+		} else {
+			b.WriteByte(c)
+		}
+	}
+	return b.String()
+}
+
+var rawMarkerKey = regexp.MustCompile(`^raw/[^/]+/dt=(\d{4}-\d\d-\d\d)/run=([^/]+)/_MANIFEST\.json$`)
+var successKey = regexp.MustCompile(`^(curated|training)/[^/]+/dt=\d{4}-\d\d-\d\d/_SUCCESS$`)
+var modelMarkerKey = regexp.MustCompile(`^models/[A-Za-z0-9._-]+/manifest\.json$`)
+
+// ErrForeignKey says that an event names an object that is none of the lake's markers.
+var ErrForeignKey = errors.New("not a marker of the lake")
+
+// Layer says which marker a key is: "raw", "curated", "training" or "models". The key is
+// checked whole: an event must not make a function read elsewhere.
+func Layer(key string) (string, error) {
+	layer, _, _ := strings.Cut(key, "/")
+	if !strings.Contains(key, "..") &&
+		(rawMarkerKey.MatchString(key) || successKey.MatchString(key) || modelMarkerKey.MatchString(key)) {
+		return layer, nil
+	}
+	return "", fmt.Errorf("key %q: %w (raw/<table>/dt=…/run=…/_MANIFEST.json, curated|training/<name>/dt=…/_SUCCESS, models/<version>/manifest.json)", key, ErrForeignKey)
+}
