@@ -1,0 +1,122 @@
+package dataset
+
+import (
+	"maps"
+	"slices"
+	"strings"
+)
+
+type report func(format string, args ...any)
+
+func (d *Dataset) checkTables(problem report) {
+	if d.Name == "" {
+		problem("name: missing")
+	}
+	if len(d.Tables) == 0 {
+		problem("tables: none")
+	}
+	for _, name := range d.TableNames() {
+		t := d.Tables[name]
+		if strings.Contains(name, ".") {
+			problem("tables.%s: a table's name cannot contain a point", name)
+		}
+		if t.Extract.Mode != Full {
+			problem("tables.%s.extract.mode: %q is not %q", name, t.Extract.Mode, Full)
+		}
+		if z := t.Extract.ZeroDates; z != ZeroDatesFail && z != ZeroDatesNull {
+			problem("tables.%s.extract.zero_dates: %q is neither %q nor %q", name, z, ZeroDatesFail, ZeroDatesNull)
+		}
+		repeated(problem, "tables."+name+".key", t.Key)
+		repeated(problem, "tables."+name+".partition_by", t.PartitionBy)
+	}
+}
+
+func (d *Dataset) checkTraining(problem report) {
+	t := d.Training
+	if t.Table == "" {
+		problem("training.table: missing: its name in the catalog")
+	}
+	d.known(problem, "training.base", t.Base)
+	joined := []string{t.Base}
+	for _, j := range t.Joins {
+		d.known(problem, "training.joins", j.Table)
+		if slices.Contains(joined, j.Table) {
+			problem("training.joins: table %q is there twice", j.Table)
+		}
+		if len(j.On) == 0 {
+			problem("training.joins: table %q has no on: {column of %s: its column}", j.Table, t.Base)
+		}
+		joined = append(joined, j.Table)
+	}
+	var columns []string
+	for _, qualified := range t.Columns {
+		table, column := Column(qualified)
+		if column == "" || !slices.Contains(joined, table) {
+			problem("training.columns: %q is not a column of %s", qualified, strings.Join(joined, ", "))
+		}
+		columns = append(columns, column)
+	}
+	if len(t.Columns) == 0 {
+		problem("training.columns: none")
+	}
+	repeated(problem, "training.columns", columns)
+	for _, role := range []struct {
+		name, column string
+		required     bool
+	}{{"user", t.User, true}, {"item", t.Item, true}, {"weight", t.Weight, false}, {"time", t.Time, false}} {
+		if role.column == "" && !role.required {
+			continue
+		}
+		if !slices.Contains(columns, role.column) {
+			problem("training.%s: %q is not one of training.columns", role.name, role.column)
+		}
+	}
+}
+
+func (d *Dataset) checkEntity(problem report, where string, e Entity) {
+	d.known(problem, where+".table", e.Table)
+	if e.ID == "" {
+		problem("%s.id: missing: the column that identifies them", where)
+	}
+	var columns []string
+	for _, f := range e.Features {
+		if f.Column == "" {
+			problem("%s.features: a feature has no column", where)
+		}
+		if f.Kind != Category && f.Kind != Number {
+			problem("%s.features.%s: kind %q is neither %q nor %q", where, f.Column, f.Kind, Category, Number)
+		}
+		columns = append(columns, f.Column)
+	}
+	repeated(problem, where+".features", columns)
+}
+
+func (d *Dataset) checkEvent(problem report) {
+	e := d.Event
+	for _, field := range []struct{ name, value string }{{"user", e.User}, {"history", e.History}, {"item", e.Item}} {
+		if field.value == "" {
+			problem("event.%s: missing: the name of the event's field", field.name)
+		}
+	}
+	for _, field := range slices.Sorted(maps.Keys(e.Features)) {
+		if column := e.Features[field]; !slices.ContainsFunc(d.Users.Features, func(f Feature) bool { return f.Column == column }) {
+			problem("event.features.%s: %q is not one of users.features", field, column)
+		}
+	}
+}
+
+func (d *Dataset) known(problem report, where, table string) {
+	if _, ok := d.Tables[table]; !ok {
+		problem("%s: table %q is not one of tables (%s)", where, table, strings.Join(d.TableNames(), ", "))
+	}
+}
+
+func repeated(problem report, where string, names []string) {
+	seen := map[string]bool{}
+	for _, n := range names {
+		if seen[n] {
+			problem("%s: %q is there twice", where, n)
+		}
+		seen[n] = true
+	}
+}

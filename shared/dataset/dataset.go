@@ -1,0 +1,176 @@
+// Package dataset reads the one file that describes a shop: its tables, its training set, who
+// the users and what the items are, and the fields of its events. Nothing else in millrace
+// knows a table or column name.
+package dataset
+
+import (
+	"bytes"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/goccy/go-yaml"
+)
+
+//go:embed *.yaml
+var embedded embed.FS
+
+// Dataset is a shop's description.
+type Dataset struct {
+	Name     string           `yaml:"name"`
+	Tables   map[string]Table `yaml:"tables"`
+	Training Training         `yaml:"training"`
+	Users    Entity           `yaml:"users"`
+	Items    Entity           `yaml:"items"`
+	Event    Event            `yaml:"event"`
+}
+
+// Table says how one table is extracted and laid out.
+type Table struct {
+	Key         []string `yaml:"key"` // primary or unique key: chunks, sort order, newest row per key
+	Extract     Extract  `yaml:"extract"`
+	PartitionBy []string `yaml:"partition_by"`
+}
+
+// Modes of extraction, and what happens to a zero date.
+const (
+	Full          = "full"
+	ZeroDatesFail = "fail"
+	ZeroDatesNull = "null"
+)
+
+// Extract is how a table is read.
+type Extract struct {
+	Mode      string `yaml:"mode"`
+	ZeroDates string `yaml:"zero_dates"`
+}
+
+// Training is the training set: base ⋈ joins, projected to columns ("table.column").
+type Training struct {
+	Table   string   `yaml:"table"` // its name in the catalog
+	Base    string   `yaml:"base"`
+	Joins   []Join   `yaml:"joins"`
+	Columns []string `yaml:"columns"`
+	User    string   `yaml:"user"`
+	Item    string   `yaml:"item"`
+	Weight  string   `yaml:"weight"`
+	Time    string   `yaml:"time"` // optional: orders the hold-out
+}
+
+// Join is an inner join of a lookup table: On maps the base's column to the lookup's.
+type Join struct {
+	Table string            `yaml:"table"`
+	On    map[string]string `yaml:"on"`
+}
+
+// Entity describes users or items: their table, identifier, name for people, and features.
+type Entity struct {
+	Table    string    `yaml:"table"`
+	ID       string    `yaml:"id"`
+	Name     string    `yaml:"name"`
+	Features []Feature `yaml:"features"`
+}
+
+// Kinds of features.
+const (
+	Category = "category"
+	Number   = "number"
+)
+
+// Feature is a column the model may use.
+type Feature struct {
+	Column string `yaml:"column"`
+	Kind   string `yaml:"kind"`
+}
+
+// Event names the fields of a shop event.
+type Event struct {
+	User     string            `yaml:"user"`
+	Session  string            `yaml:"session"`
+	History  string            `yaml:"history"` // the list of items looked at
+	Item     string            `yaml:"item"`    // fields of an entry of History
+	Quantity string            `yaml:"quantity"`
+	InCart   string            `yaml:"in_cart"`
+	Features map[string]string `yaml:"features"` // event field → feature column of users
+}
+
+// Column splits a training column "table.column"; a table's name has no point.
+func Column(qualified string) (table, column string) {
+	table, column, _ = strings.Cut(qualified, ".")
+	return table, column
+}
+
+// Names lists the datasets in the binary.
+func Names() []string {
+	files, _ := fs.Glob(embedded, "*.yaml")
+	for i, f := range files {
+		files[i] = strings.TrimSuffix(f, ".yaml")
+	}
+	return files
+}
+
+// Load reads an embedded dataset by name.
+func Load(name string) (*Dataset, error) {
+	text, err := embedded.ReadFile(name + ".yaml")
+	if err != nil {
+		return nil, fmt.Errorf("dataset %q is not in this build (there are: %s); add shared/dataset/%s.yaml and deploy again",
+			name, strings.Join(Names(), ", "), name)
+	}
+	d, err := Parse(text)
+	if err != nil {
+		return nil, fmt.Errorf("dataset %s.yaml: %w", name, err)
+	}
+	if d.Name != name {
+		return nil, fmt.Errorf("dataset %s.yaml: name is %q: the file is named for it", name, d.Name)
+	}
+	return d, nil
+}
+
+// Parse reads a dataset strictly (an unknown field is an error) and reports every problem at once.
+func Parse(text []byte) (*Dataset, error) {
+	var d Dataset
+	if err := yaml.NewDecoder(bytes.NewReader(text), yaml.Strict(), yaml.DisallowUnknownField()).Decode(&d); err != nil {
+		return nil, errors.New(yaml.FormatError(err, false, true))
+	}
+	var problems []error
+	problem := func(format string, args ...any) { problems = append(problems, fmt.Errorf(format, args...)) }
+	d.checkTables(problem)
+	d.checkTraining(problem)
+	d.checkEntity(problem, "users", d.Users)
+	d.checkEntity(problem, "items", d.Items)
+	d.checkEvent(problem)
+	if problems != nil {
+		return nil, errors.Join(problems...)
+	}
+	return &d, nil
+}
+
+// Table finds a table's settings.
+func (d *Dataset) Table(name string) (Table, error) {
+	t, ok := d.Tables[name]
+	if !ok {
+		return Table{}, fmt.Errorf("dataset %s has no table %q (it has: %s); add it to shared/dataset/%s.yaml", d.Name, name, strings.Join(d.TableNames(), ", "), d.Name)
+	}
+	return t, nil
+}
+
+// TableNames lists the tables in alphabetical order.
+func (d *Dataset) TableNames() []string { return slices.Sorted(maps.Keys(d.Tables)) }
+
+// TrainingTables are the tables the training set and the model are made from, the base first.
+func (d *Dataset) TrainingTables() []string {
+	tables := []string{d.Training.Base}
+	for _, j := range d.Training.Joins {
+		tables = append(tables, j.Table)
+	}
+	for _, e := range []Entity{d.Users, d.Items} {
+		if !slices.Contains(tables, e.Table) {
+			tables = append(tables, e.Table)
+		}
+	}
+	return tables
+}
