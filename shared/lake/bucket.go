@@ -30,7 +30,11 @@ type Bucket struct {
 var _ Store = (*Bucket)(nil)
 
 // NewBucket stores objects in the named bucket.
-func NewBucket(client *s3.Client, name string) *Bucket {
+func NewBucket(cfg aws.Config, name string) *Bucket {
+	client := s3.NewFromConfig(cfg, func(o *s3.Options) {
+		// An endpoint of one's own is an emulator, whose buckets have no host names.
+		o.UsePathStyle = cfg.BaseEndpoint != nil
+	})
 	return &Bucket{name: name, client: client, upload: transfermanager.New(client, func(o *transfermanager.Options) {
 		o.PartSizeBytes, o.MultipartUploadThreshold, o.Concurrency = partBytes, partBytes, partsInFlight
 	})}
