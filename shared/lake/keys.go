@@ -107,3 +107,13 @@ func Layer(key string) (string, error) {
 	}
 	return "", fmt.Errorf("key %q: %w (raw/<table>/dt=…/run=…/_MANIFEST.json, curated|training/<name>/dt=…/_SUCCESS, models/<version>/manifest.json)", key, ErrForeignKey)
 }
+
+// RunOf tells which run a raw manifest's key belongs to.
+func RunOf(key string) (Run, bool) {
+	m := rawMarkerKey.FindStringSubmatch(key)
+	if m == nil {
+		return "", false
+	}
+	run, err := ParseRun(m[2])
+	return run, err == nil
+}

@@ -33,3 +33,9 @@ func (r Run) Date() string {
 	}
 	return string(r[:4] + "-" + r[4:6] + "-" + r[6:8])
 }
+
+// Time is the scheduled time; the zero time if the run is not well formed.
+func (r Run) Time() time.Time {
+	t, _ := time.Parse(runLayout, string(r))
+	return t
+}
