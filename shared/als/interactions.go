@@ -87,6 +87,25 @@ func (m Interactions) Row(user int) (items []int32, weights []float32) {
 	return m.item[from:to], m.weight[from:to]
 }
 
+// Scaled returns the matrix with every weight divided by unit (> 0).
+func (m Interactions) Scaled(unit float64) Interactions {
+	weight := make([]float32, len(m.weight))
+	for k, w := range m.weight {
+		weight[k] = float32(float64(w) / unit)
+	}
+	m.weight = weight
+	return m
+}
+
+// MeanWeight is the mean over the distinct pairs, 0 if there are none.
+func (m Interactions) MeanWeight() float64 {
+	var sum float64
+	for _, w := range m.weight {
+		sum += float64(w)
+	}
+	return sum / max(1, float64(len(m.weight)))
+}
+
 // Transpose returns the Items×Users matrix of the same weights.
 func (m Interactions) Transpose() Interactions {
 	t := Interactions{

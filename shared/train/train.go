@@ -1,0 +1,148 @@
+// Package train turns interactions and entities into a tuned, measured model: hold out, search settings on a
+// validation part, measure the winner against popularity on pairs nobody looked at, decide, train again on everything.
+package train
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/millrace/millrace/shared/als"
+	"github.com/millrace/millrace/shared/evaluate"
+	"github.com/millrace/millrace/shared/features"
+	"github.com/millrace/millrace/shared/model"
+)
+
+// Entity is a user or an item as its table describes it.
+type Entity struct {
+	ID     string
+	Name   string          // for people
+	Values features.Record // features and display columns
+}
+
+// Input is everything that is learned from.
+type Input struct {
+	Interactions           *Interactions // Run sorts it
+	Users, Items           []Entity      // all that exist, with or without interactions; may be empty
+	UserFields, ItemFields []features.Field
+}
+
+// Settings steer a training. The zero value chooses everything from the data.
+type Settings struct {
+	Dimension  int              // 0: chosen on the validation part
+	Epochs     int              // 0: chosen on the validation part
+	Seed       uint64           // of initial factors and of the bootstrap
+	K          int              // length of the lists that are measured; 0: 20, or 10 below smallCatalogue items
+	TuneBudget time.Duration    // no further trial starts after it; 0: no bound, and then the result is reproducible
+	Now        func() time.Time // needed with TuneBudget only
+}
+
+// smallCatalogue: among fewer items, a list of 20 finds a good part of anything by chance and tells models apart badly.
+const smallCatalogue = 200
+
+// Stages of a training, in order.
+const (
+	Tuning   = "tuning"   // trials on the validation part
+	Testing  = "testing"  // the chosen settings, measured on the test part
+	Training = "training" // the chosen settings on everything
+)
+
+// Progress is reported after each epoch and each trial.
+type Progress struct {
+	Stage         string
+	Trial, Trials int // counted from 1; Trials is the most there can be
+	Dimension     int
+	Alpha0        float64
+	Lambda        float64
+	Epoch         als.Epoch
+	Measured      *evaluate.Metrics // set when the stage has just measured a ranking
+}
+
+// ErrTooFew says that nothing can be held out, so nothing can be measured, so nothing may be published.
+var ErrTooFew = errors.New("too few interactions to hold any out: at least one user needs two or more different items")
+
+// Run trains and measures. The same input and settings give the same bits, on any number of cores and in any order of rows,
+// unless a tuning budget cuts the search. Errors: als.ErrEmpty, ErrTooFew, a feature that cannot be read, the context's.
+func Run(ctx context.Context, in Input, s Settings, progress func(Progress)) (model.Content, error) {
+	if progress == nil {
+		progress = func(Progress) {}
+	}
+	if in.Interactions == nil || in.Interactions.Len() == 0 {
+		return model.Content{}, fmt.Errorf("train: %w", als.ErrEmpty)
+	}
+	p := newProblem(in.Interactions)
+	if s.K == 0 {
+		s.K = 20
+		if len(p.items) < smallCatalogue {
+			s.K = 10
+		}
+	}
+	parts, err := p.split()
+	if err != nil {
+		return model.Content{}, fmt.Errorf("train: %w", err)
+	}
+	t := &tuner{parts: parts, settings: s, progress: progress}
+	best, err := t.search(ctx)
+	if err != nil {
+		return model.Content{}, fmt.Errorf("train: tuning: %w", err)
+	}
+	metrics := model.Metrics{
+		HoldOut: parts.about, Trials: t.trials, TuningStopped: t.stopped,
+		Data: model.Data{
+			Users: len(p.users), Items: len(p.items), Rows: int64(in.Interactions.Len()) + in.Interactions.withoutValue,
+			WithoutValue: in.Interactions.withoutValue,
+		},
+	}
+	if err := test(ctx, parts, best, s, progress, &metrics); err != nil {
+		return model.Content{}, fmt.Errorf("train: test: %w", err)
+	}
+	all, err := p.matrix(p.every())
+	if err != nil {
+		return model.Content{}, fmt.Errorf("train: %w", err)
+	}
+	metrics.Data.Pairs = all.Len()
+	unit := all.MeanWeight()
+	metrics.Settings = model.Settings{
+		Dimension: best.Dimension, Epochs: best.Epochs, Alpha0: best.Alpha0, Lambda: best.Lambda, WeightUnit: unit, Seed: s.Seed,
+	}
+	factors, err := als.Train(ctx, all.Scaled(unit), best, func(e als.Epoch) { progress(at(Training, best, e)) })
+	if err != nil {
+		return model.Content{}, fmt.Errorf("train: %w", err)
+	}
+	content, err := assemble(in, p, all, factors, metrics)
+	if err != nil {
+		return model.Content{}, fmt.Errorf("train: %w", err)
+	}
+	return content, nil
+}
+
+// test trains the chosen settings without the test pairs and compares with popularity, which has seen the same.
+func test(ctx context.Context, parts parts, best als.Config, s Settings, progress func(Progress), m *model.Metrics) error {
+	factors, err := als.Train(ctx, parts.rest.Scaled(parts.rest.MeanWeight()), best, func(e als.Epoch) { progress(at(Testing, best, e)) })
+	if err != nil {
+		return err
+	}
+	ours, err := evaluate.Rank(ctx, evaluate.Factors(factors), parts.rest, parts.test, s.K)
+	if err != nil {
+		return err
+	}
+	popular, err := evaluate.Rank(ctx, evaluate.Popularity(parts.rest), parts.rest, parts.test, s.K)
+	if err != nil {
+		return err
+	}
+	if m.Gain, err = evaluate.Compare(ours, popular, s.Seed); err != nil {
+		return err
+	}
+	m.Model, m.Popularity = ours.Metrics, popular.Metrics
+	m.State, m.Reason = decide(ours.Metrics, popular.Metrics)
+	done := at(Testing, best, als.Epoch{Number: best.Epochs, Of: best.Epochs, Loss: math.NaN()})
+	done.Measured = &m.Model
+	progress(done)
+	return nil
+}
+
+func at(stage string, cfg als.Config, e als.Epoch) Progress {
+	return Progress{Stage: stage, Dimension: cfg.Dimension, Alpha0: cfg.Alpha0, Lambda: cfg.Lambda, Epoch: e}
+}
