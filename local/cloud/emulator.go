@@ -1,0 +1,103 @@
+package cloud
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"time"
+)
+
+const (
+	emulatorName = "emulator"
+	emulatorPort = 4566
+	// Region is where the emulated cloud is said to be.
+	Region = "us-east-1"
+	// accessKey and secretKey are the emulator's root credentials.
+	accessKey = "test"
+	secretKey = "test"
+)
+
+// upEmulator returns the running emulator of the same settings, or starts one. fresh: it was started, and is empty.
+func (s Settings) upEmulator(ctx context.Context, venv string) (r Record, fresh bool, err error) {
+	identity := "auth=" + strconv.FormatBool(s.Auth)
+	r, ok, err := s.running(emulatorName)
+	if err != nil {
+		return Record{}, false, err
+	}
+	if ok {
+		if r.Identity != identity {
+			return Record{}, false, fmt.Errorf("the emulator runs with %s, but %s was asked for: stop it first (make down)", r.Identity, identity)
+		}
+		return r, false, nil
+	}
+
+	port, err := choosePort("EMULATOR_PORT", s.EmulatorPort, emulatorPort)
+	if err != nil {
+		return Record{}, false, err
+	}
+	// Lambda code is unpacked under TMPDIR.
+	tmp := filepath.Join(s.Dir, "tmp")
+	if err := os.MkdirAll(tmp, 0o755); err != nil {
+		return Record{}, false, err
+	}
+	endpoint := fmt.Sprintf("http://%s:%d", loopback, port)
+	r, err = s.start(ctx, server{
+		name: emulatorName, address: endpoint, identity: identity,
+		command: []string{filepath.Join(venv, "bin", "ministack")},
+		// The functions inherit this environment, so nothing of the user's own AWS configuration may be in it.
+		environment: append(plainEnvironment(),
+			"TMPDIR="+tmp,
+			"BIND_HOST="+loopback,
+			"GATEWAY_PORT="+strconv.Itoa(port),
+			"AWS_ENDPOINT_URL="+endpoint, // without it the functions would call the real AWS
+			"AWS_REGION="+Region, "AWS_DEFAULT_REGION="+Region,
+			"AWS_ACCESS_KEY_ID="+accessKey, "AWS_SECRET_ACCESS_KEY="+secretKey,
+			"AWS_EC2_METADATA_DISABLED=true",
+			"AUTH="+strconv.FormatBool(s.Auth),
+			"IOT_MTLS_ENABLED=0", "SFTP_ENABLED=0", // listeners on fixed ports that nothing here uses
+			"PYTHONUNBUFFERED=1",
+		),
+		stop: syscall.SIGTERM,
+		ready: func(ctx context.Context) error {
+			return httpAnswers(ctx, endpoint+"/_ministack/ready")
+		},
+	})
+	return r, true, err
+}
+
+// plainEnvironment is what every program needs of our own environment.
+func plainEnvironment() []string {
+	var e []string
+	for _, name := range []string{"PATH", "HOME", "USER", "LANG", "LC_ALL", "SSL_CERT_FILE", "SSL_CERT_DIR"} {
+		if value, ok := os.LookupEnv(name); ok {
+			e = append(e, name+"="+value)
+		}
+	}
+	return append(e, "AWS_CONFIG_FILE="+os.DevNull, "AWS_SHARED_CREDENTIALS_FILE="+os.DevNull)
+}
+
+func httpAnswers(ctx context.Context, url string) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return err
+	}
+	// Not the default transport: that one would ask a proxy of the user's for 127.0.0.1 under some settings.
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	response, err := client.Do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		body, _ := io.ReadAll(io.LimitReader(response.Body, 300))
+		return fmt.Errorf("%s: %s: %s", url, response.Status, body)
+	}
+	return nil
+}
