@@ -1,0 +1,177 @@
+package event
+
+import (
+	"bytes"
+	"encoding/json"
+	"math"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// field is a member of a JSON object, its value as sent.
+type field struct {
+	name  string
+	value json.RawMessage
+}
+
+var byteOrderMark = []byte("\ufeff")
+
+// readObject checks size, encoding and depth before anything is decoded, and keeps the members in their order.
+func readObject(payload []byte) ([]field, error) {
+	if len(payload) > MaxBytes {
+		return nil, invalid("%d bytes, more than the %d an event may have", len(payload), MaxBytes)
+	}
+	payload = bytes.TrimPrefix(payload, byteOrderMark)
+	if !utf8.Valid(payload) {
+		return nil, invalid("not valid UTF-8")
+	}
+	if depth(payload) > maxDepth {
+		return nil, invalid("nested deeper than %d levels", maxDepth)
+	}
+	if !json.Valid(payload) {
+		return nil, invalid("not valid JSON: %v", json.Unmarshal(payload, new(any)))
+	}
+	return readMembers(payload, "event")
+}
+
+// depth counts the deepest nesting of brackets outside of strings; it needs no valid JSON.
+func depth(text []byte) (deepest int) {
+	now, quoted := 0, false
+	for i := 0; i < len(text); i++ {
+		switch c := text[i]; {
+		case quoted && c == '\\':
+			i++
+		case c == '"':
+			quoted = !quoted
+		case quoted:
+		case c == '{' || c == '[':
+			now++
+			deepest = max(deepest, now)
+		case c == '}' || c == ']':
+			now--
+		}
+	}
+	return deepest
+}
+
+// readMembers takes an object apart. A name that is there twice is refused: readers of the lake would
+// disagree about which of the two counts.
+func readMembers(object json.RawMessage, where string) ([]field, error) {
+	d := json.NewDecoder(bytes.NewReader(object))
+	if start, err := d.Token(); err != nil || start != json.Delim('{') {
+		return nil, invalid("%s is not a JSON object", where)
+	}
+	var fields []field
+	seen := map[string]bool{}
+	for d.More() {
+		token, err := d.Token()
+		if err != nil {
+			return nil, invalid("%s: %v", where, err)
+		}
+		f := field{name: token.(string)} // a valid object's members begin with a string
+		if err := d.Decode(&f.value); err != nil {
+			return nil, invalid("%s: %v", where, err)
+		}
+		if seen[f.name] {
+			return nil, invalid("%s has the field %q twice", where, f.name)
+		}
+		seen[f.name] = true
+		fields = append(fields, f)
+	}
+	return fields, nil
+}
+
+func readArray(f field) ([]json.RawMessage, error) {
+	var list []json.RawMessage
+	if err := json.Unmarshal(f.value, &list); err != nil || list == nil {
+		return nil, invalid("field %q is not an array", f.name)
+	}
+	return list, nil
+}
+
+type kind int
+
+const (
+	aNull kind = iota
+	aString
+	aNumber
+	aBoolean
+)
+
+// scalar reads a value that is not nested, as text.
+func scalar(f field) (string, kind, error) {
+	switch f.value[0] {
+	case 'n':
+		return "", aNull, nil
+	case 't', 'f':
+		return string(f.value), aBoolean, nil
+	case '"':
+		var text string
+		if err := json.Unmarshal(f.value, &text); err != nil {
+			return "", 0, invalid("field %q: %v", f.name, err)
+		}
+		if strings.ContainsRune(text, 0) {
+			return "", 0, invalid("field %q contains the character U+0000, which databases cannot hold", f.name)
+		}
+		return text, aString, nil
+	case '{', '[':
+		return "", 0, invalid("field %q is nested: want a plain value", f.name)
+	}
+	return string(f.value), aNumber, nil
+}
+
+// identifier reads an id that may be a string or a number: 103, "103" and 103.0 are the same user.
+func identifier(f field) (string, error) {
+	text, kind, err := scalar(f)
+	if err != nil {
+		return "", err
+	}
+	switch kind {
+	case aBoolean:
+		return "", invalid("field %q is %s: want a string or a number", f.name, text)
+	case aNumber:
+		if strings.ContainsAny(text, ".eE") {
+			x, err := strconv.ParseFloat(text, 64)
+			if err != nil || x != math.Trunc(x) || math.Abs(x) >= 1<<53 {
+				return "", invalid("field %q is %s: an identifier is a string or a whole number", f.name, text)
+			}
+			text = strconv.FormatFloat(x, 'f', 0, 64)
+		}
+	}
+	if len(text) > maxID {
+		return "", invalid("field %q has %d bytes, more than the %d of an identifier", f.name, len(text), maxID)
+	}
+	return text, nil
+}
+
+// quantity reads a number or a number in a string; NULL and "" mean one.
+func quantity(f field) (float64, error) {
+	text, kind, err := scalar(f)
+	if err != nil {
+		return 0, err
+	}
+	if text = strings.TrimSpace(text); text == "" {
+		return 1, nil
+	}
+	x, err := strconv.ParseFloat(text, 64)
+	if kind == aBoolean || err != nil || !(x >= 0 && x <= maxQuantity) {
+		return 0, invalid("field %q is %.40s: want a number from 0 to %g", f.name, f.value, float64(maxQuantity))
+	}
+	return x, nil
+}
+
+func boolean(f field) (bool, error) {
+	text, kind, err := scalar(f)
+	if err != nil {
+		return false, err
+	}
+	if kind == aNull {
+		return false, nil
+	}
+	b, err := strconv.ParseBool(strings.TrimSpace(text)) // true, "true", 1, "0", …
+	if err != nil {
+		return false, invalid("field %q is %.40s: want true or false", f.name, f.value)
+	}
+	return b, nil
+}

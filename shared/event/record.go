@@ -1,0 +1,126 @@
+package event
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
+// Answer is what a record adds to its event.
+type Answer struct {
+	Recommended []Recommended // score descending
+	Seed        string        // the item that Similar is about
+	Similar     []Similar     // distance ascending
+	Strategy    string
+	Lineage     Lineage
+}
+
+// Recommended is an item for the user; Because is the item of the session that it is owed to, if any.
+type Recommended struct {
+	ID      string  `json:"id"`
+	Score   float32 `json:"score"`
+	Because string  `json:"because,omitempty"`
+}
+
+// Similar is an item near the seed, by cosine distance.
+type Similar struct {
+	ID       string  `json:"id"`
+	Distance float32 `json:"distance"`
+}
+
+// Lineage says where an answer comes from.
+type Lineage struct {
+	EventID          string // <shard>:<sequence>[:<sub>]
+	RecommendationID string // the same event answered by the same model has the same one
+	ModelVersion     string
+	GeneratedAt      time.Time
+}
+
+// Names of the fields that a record adds.
+const (
+	recommendedItems = "recommended_items"
+	similarItems     = "similar_items"
+	eventID          = "event_id"
+	recommendationID = "recommendation_id"
+	modelVersion     = "model_version"
+	strategy         = "strategy"
+	generatedAt      = "generated_at"
+)
+
+// sent precedes the name of an event's own field that a record needs for itself: nothing sent is lost.
+const sent = "sent_"
+
+// AppendRecord appends the event as it was sent, then the answer, as one line of JSON ending in \n.
+// itemField is the dataset's name of an item in an event.
+func (e Event) AppendRecord(dst []byte, itemField string, a Answer) ([]byte, error) {
+	line := bytes.NewBuffer(dst)
+	taken := map[string]bool{
+		recommendedItems: true, similarItems: true, eventID: true, recommendationID: true,
+		modelVersion: true, strategy: true, generatedAt: true,
+	}
+	for _, f := range e.fields {
+		for name := f.name; ; name = sent + name {
+			if !taken[name] {
+				f.name, taken[name] = name, true
+				break
+			}
+		}
+		if err := appendField(line, f.name, f.value); err != nil {
+			return dst, err
+		}
+	}
+	if a.Recommended == nil {
+		a.Recommended = []Recommended{}
+	}
+	if a.Similar == nil {
+		a.Similar = []Similar{}
+	}
+	for _, f := range []struct {
+		name  string
+		value any
+	}{
+		{recommendedItems, a.Recommended},
+		{similarItems, similar{itemField, a.Seed, a.Similar}},
+		{eventID, a.Lineage.EventID},
+		{recommendationID, a.Lineage.RecommendationID},
+		{modelVersion, a.Lineage.ModelVersion},
+		{strategy, a.Strategy},
+		{generatedAt, a.Lineage.GeneratedAt.UTC().Format(time.RFC3339Nano)},
+	} {
+		value, err := json.Marshal(f.value)
+		if err == nil {
+			err = appendField(line, f.name, value)
+		}
+		if err != nil {
+			return dst, fmt.Errorf("record of event %s: %s: %w", a.Lineage.EventID, f.name, err)
+		}
+	}
+	line.WriteString("}\n")
+	return line.Bytes(), nil
+}
+
+func appendField(line *bytes.Buffer, name string, value json.RawMessage) error {
+	if b := line.Bytes(); len(b) == 0 || b[len(b)-1] == '\n' {
+		line.WriteByte('{')
+	} else {
+		line.WriteByte(',')
+	}
+	quoted, err := json.Marshal(name)
+	if err != nil {
+		return err
+	}
+	line.Write(quoted)
+	line.WriteByte(':')
+	return json.Compact(line, value) // a line is a record: the value's own line breaks go
+}
+
+// similar is {"<item field>": seed, "similar_items": […]}.
+type similar struct {
+	itemField, seed string
+	items           []Similar
+}
+
+func (s similar) MarshalJSON() ([]byte, error) {
+	return json.Marshal(map[string]any{s.itemField: s.seed, similarItems: s.items})
+}
