@@ -68,9 +68,15 @@ type RawManifest struct {
 	ZeroDates map[string]int64 `json:"zero_dates,omitempty"`
 }
 
+// Kinds of snapshots.
+const (
+	Consistent = "consistent" // one transaction saw everything
+	Fuzzy      = "fuzzy"      // several did, or the storage engine keeps no snapshots
+)
+
 // Snapshot says honestly what the files are a picture of.
 type Snapshot struct {
-	Kind   string `json:"kind"` // consistent: one transaction saw everything; fuzzy: several did
+	Kind   string `json:"kind"`
 	Reason string `json:"reason"`
 	Server string `json:"server"`             // version as the server gives it
 	Log    string `json:"position,omitempty"` // binlog position or GTID where the server gives it
