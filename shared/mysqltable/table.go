@@ -1,0 +1,198 @@
+package mysqltable
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/millrace/millrace/shared/schema"
+)
+
+// ZeroDates says what becomes of zero and partial-zero dates (0000-00-00, 2020-00-15, year 0).
+type ZeroDates string
+
+const (
+	FailOnZeroDates ZeroDates = "fail"
+	NullZeroDates   ZeroDates = "null" // NULL, and counted
+)
+
+// Table is a table in a snapshot.
+type Table struct {
+	Name    string
+	Columns []schema.Column
+	// Key is what chunks are cut by: the primary key, else the shortest unique key without
+	// NULLs, if its columns order the same way in WHERE and ORDER BY; else empty.
+	Key           []string
+	EstimatedRows int64 // the server's estimate, for progress only
+	// Transactional is false where the storage engine keeps no snapshots (MyISAM, Aria), and
+	// for views, which may read such tables.
+	Transactional bool
+	Engine        string
+
+	snapshot  *Snapshot
+	types     []declared
+	zeroDates ZeroDates
+	key       []int            // positions of Key
+	zeroes    map[string]int64 // zero dates met so far, by column
+}
+
+// transactional engines give every statement of a transaction the same rows.
+var transactional = []string{"InnoDB", "ROCKSDB", "TokuDB", "ndbcluster"}
+
+// Table introspects the named table.
+func (s *Snapshot) Table(ctx context.Context, name string, zeroDates ZeroDates) (*Table, error) {
+	t := &Table{Name: name, snapshot: s, zeroDates: zeroDates, zeroes: map[string]int64{}}
+	if err := t.introspect(ctx); err != nil {
+		return nil, fmt.Errorf("table %s: %w", name, err)
+	}
+	return t, nil
+}
+
+func (t *Table) introspect(ctx context.Context) error {
+	// Reading nothing from the table takes its metadata lock until the snapshot ends: what is
+	// introspected next is what will be read, an ALTER TABLE waits. It also answers, with the
+	// server's own error, whether there is such a table and whether we may read it.
+	nothing, err := t.snapshot.conn.QueryContext(ctx, "SELECT 1 FROM "+quote(t.Name)+" LIMIT 0")
+	if err == nil {
+		err = errors.Join(nothing.Err(), nothing.Close())
+	}
+	if err != nil {
+		return t.snapshot.server.explain(err, t.Name)
+	}
+	for _, step := range []func(context.Context) error{t.readColumns, t.readKey, t.readStatus} {
+		if err := step(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *Table) readColumns(ctx context.Context) error {
+	rows, err := t.snapshot.conn.QueryContext(ctx, `SELECT column_name, column_type, is_nullable
+		FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name = ? ORDER BY ordinal_position`, t.Name)
+	if err != nil {
+		return t.snapshot.server.explain(err, t.Name)
+	}
+	defer rows.Close()
+	var problems []error
+	for rows.Next() {
+		var name, columnType, nullable string
+		if err := rows.Scan(&name, &columnType, &nullable); err != nil {
+			return fmt.Errorf("columns: %w", err)
+		}
+		c, err := Column(name, columnType, nullable == "YES")
+		if err != nil {
+			problems = append(problems, err)
+			continue
+		}
+		c.Nullable = c.Nullable || t.zeroDates == NullZeroDates && mayBeZero(c.Kind)
+		d, _ := parseType(columnType) // Column has parsed it
+		t.Columns, t.types = append(t.Columns, c), append(t.types, d)
+	}
+	if err := errors.Join(append(problems, rows.Err())...); err != nil {
+		return err
+	}
+	if len(t.Columns) == 0 {
+		return fmt.Errorf("the server shows no columns to user %q: GRANT SELECT ON `%s`.`%s` TO the user", t.snapshot.server.user, t.snapshot.server.database, t.Name)
+	}
+	return nil
+}
+
+// uniqueKey is an index that may identify rows.
+type uniqueKey struct {
+	name    string
+	columns []string
+	usable  bool
+}
+
+func (t *Table) readKey(ctx context.Context) error {
+	rows, err := t.snapshot.conn.QueryContext(ctx, `SELECT index_name, column_name, sub_part, nullable, index_type
+		FROM information_schema.statistics WHERE table_schema = DATABASE() AND table_name = ? AND non_unique = 0
+		ORDER BY index_name, seq_in_index`, t.Name)
+	if err != nil {
+		return t.snapshot.server.explain(err, t.Name)
+	}
+	defer rows.Close()
+	var keys []uniqueKey
+	for rows.Next() {
+		var index, nullable, indexType string
+		var column sql.NullString // NULL for an indexed expression
+		var prefix sql.NullInt64
+		if err := rows.Scan(&index, &column, &prefix, &nullable, &indexType); err != nil {
+			return fmt.Errorf("indexes: %w", err)
+		}
+		if len(keys) == 0 || keys[len(keys)-1].name != index {
+			keys = append(keys, uniqueKey{name: index, usable: true})
+		}
+		k := &keys[len(keys)-1]
+		k.columns = append(k.columns, column.String)
+		k.usable = k.usable && column.Valid && !prefix.Valid && nullable != "YES" && indexType == "BTREE" && t.comparable(column.String)
+	}
+	if err := rows.Err(); err != nil {
+		return t.snapshot.server.explain(err, t.Name)
+	}
+	keys = slices.DeleteFunc(keys, func(k uniqueKey) bool { return !k.usable })
+	if len(keys) == 0 {
+		return nil
+	}
+	t.Key = slices.MinFunc(keys, func(a, b uniqueKey) int {
+		switch {
+		case a.name == "PRIMARY":
+			return -1
+		case b.name == "PRIMARY":
+			return 1
+		}
+		return len(a.columns) - len(b.columns)
+	}).columns
+	t.key, err = schema.Positions(t.Columns, t.Key)
+	return err
+}
+
+// comparable tells whether a value of the column, sent back to the server, compares as the
+// index orders. ENUM and SET order by number but compare as text, floats do not compare
+// exactly, and a zero date that became NULL cannot be sent back.
+func (t *Table) comparable(column string) bool {
+	i := schema.Index(t.Columns, column)
+	if i < 0 {
+		return false
+	}
+	switch c := t.Columns[i]; c.Kind {
+	case schema.Int, schema.Decimal, schema.Bytes:
+		return true
+	case schema.Uint:
+		return t.types[i].base != "bit"
+	case schema.String:
+		return t.types[i].base != "enum" && t.types[i].base != "set" && t.types[i].base != "json"
+	case schema.Date, schema.Datetime, schema.Timestamp:
+		return t.zeroDates == FailOnZeroDates
+	}
+	return false
+}
+
+func (t *Table) readStatus(ctx context.Context) error {
+	var engine sql.NullString
+	var rows sql.NullInt64
+	err := t.snapshot.conn.QueryRowContext(ctx, `SELECT engine, table_rows FROM information_schema.tables
+		WHERE table_schema = DATABASE() AND table_name = ?`, t.Name).Scan(&engine, &rows)
+	if err != nil {
+		return t.snapshot.server.explain(err, t.Name)
+	}
+	t.Engine, t.EstimatedRows = engine.String, rows.Int64
+	t.Transactional = slices.ContainsFunc(transactional, func(e string) bool { return strings.EqualFold(e, t.Engine) })
+	return nil
+}
+
+// ZeroDates counts, per column, the zero dates that Read turned into NULL.
+func (t *Table) ZeroDates() map[string]int64 {
+	if len(t.zeroes) == 0 {
+		return nil
+	}
+	return t.zeroes
+}
+
+func quote(identifier string) string {
+	return "`" + strings.ReplaceAll(identifier, "`", "``") + "`"
+}
