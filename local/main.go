@@ -93,35 +93,36 @@ func statusCommand() *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{
 		Use:   "status",
-		Short: "Show the servers that run",
+		Short: "Show the servers that up started",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s, err := settings()
 			if err != nil {
 				return err
 			}
-			running, err := cloud.Status(s)
+			servers, err := cloud.Status(s)
 			if err != nil {
 				return err
 			}
-			return printStatus(cmd, running, asJSON)
+			return printStatus(cmd, servers, asJSON)
 		},
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return c
 }
 
-func printStatus(cmd *cobra.Command, running []cloud.Record, asJSON bool) error {
+func printStatus(cmd *cobra.Command, servers []cloud.Record, asJSON bool) error {
 	type row struct {
 		Server        string `json:"server"`
 		Address       string `json:"address"`
 		PID           int    `json:"pid"`
+		Running       bool   `json:"running"`
 		UptimeSeconds int    `json:"uptime_seconds"`
 		Log           string `json:"log"`
 	}
 	rows := []row{}
-	for _, r := range running {
-		rows = append(rows, row{r.Name, r.Address, r.PID, int(time.Since(r.Since).Seconds()), r.Log})
+	for _, r := range servers {
+		rows = append(rows, row{r.Name, r.Address, r.PID, r.Running(), int(time.Since(r.Since).Seconds()), r.Log})
 	}
 	if asJSON {
 		return json.NewEncoder(cmd.OutOrStdout()).Encode(rows)
@@ -133,7 +134,11 @@ func printStatus(cmd *cobra.Command, running []cloud.Record, asJSON bool) error 
 	table := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "server\taddress\tpid\tup\tlog")
 	for _, r := range rows {
-		fmt.Fprintf(table, "%s\t%s\t%d\t%s\t%s\n", r.Server, r.Address, r.PID, time.Duration(r.UptimeSeconds)*time.Second, r.Log)
+		up := (time.Duration(r.UptimeSeconds) * time.Second).String()
+		if !r.Running {
+			up = "ended"
+		}
+		fmt.Fprintf(table, "%s\t%s\t%d\t%s\t%s\n", r.Server, r.Address, r.PID, up, r.Log)
 	}
 	return table.Flush()
 }

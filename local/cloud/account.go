@@ -54,6 +54,15 @@ func (a account) attributes() syscall.SysProcAttr {
 	return attributes
 }
 
+// words is how to call a program as a confined account: the right to pass takes effect in the program that is executed, and
+// so not yet in looking that one up. env(1), which everybody can reach, executes the real one.
+func (a account) words(program ...string) []string {
+	if a.confined {
+		return append([]string{"/usr/bin/env"}, program...)
+	}
+	return program
+}
+
 // own gives the account a file or directory with all in it.
 func (a account) own(path string) error {
 	if !a.other {

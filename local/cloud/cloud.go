@@ -52,14 +52,18 @@ func Up(ctx context.Context, settings Settings, progress io.Writer) (*Cloud, err
 	if err != nil {
 		return nil, err
 	}
+	mysqlBefore := ""
+	if st.EmbeddedMySQL {
+		mysqlBefore = st.Addresses.mysql()
+	}
 	st.Auth, st.EmbeddedMySQL = s.Auth, embedded
 
-	postgres, err := c.upPostgres(ctx)
+	postgres, err := c.upPostgres(ctx, st.Addresses.postgres())
 	if err != nil {
 		return nil, err
 	}
 	st.Addresses.PostgresURL = postgresURL(postgres.Address, postgresDatabase)
-	if st.Addresses.MySQLDSN, err = c.upMySQL(ctx, embedded); err != nil {
+	if st.Addresses.MySQLDSN, err = c.upMySQL(ctx, embedded, mysqlBefore); err != nil {
 		return nil, err
 	}
 	if st.Addresses.Endpoint, err = c.upEmulator(ctx, postgres); err != nil {
@@ -72,24 +76,24 @@ func Up(ctx context.Context, settings Settings, progress io.Writer) (*Cloud, err
 	return c, c.putSecrets(ctx)
 }
 
-func (c *Cloud) upPostgres(ctx context.Context) (Record, error) {
+func (c *Cloud) upPostgres(ctx context.Context, before string) (Record, error) {
 	venv, err := c.prepareVenv(ctx, "postgres")
 	if err != nil {
 		return Record{}, err
 	}
 	var r Record
 	return r, c.step("postgres", func() (string, error) {
-		r, err = c.settings.upPostgres(ctx, venv)
+		r, err = c.settings.upPostgres(ctx, venv, before)
 		return r.Address, err
 	})
 }
 
-func (c *Cloud) upMySQL(ctx context.Context, embedded bool) (dsn string, err error) {
+func (c *Cloud) upMySQL(ctx context.Context, embedded bool, before string) (dsn string, err error) {
 	err = c.step("mysql", func() (string, error) {
 		dsn = c.settings.MySQLDSN
 		what := redacted(dsn) + " (your own)"
 		if embedded {
-			r, err := c.settings.upMySQL(ctx)
+			r, err := c.settings.upMySQL(ctx, before)
 			if err != nil {
 				return "", err
 			}
@@ -194,12 +198,18 @@ func Down(ctx context.Context, settings Settings, progress io.Writer) error {
 	c := &Cloud{settings: s, progress: progress}
 	var failed []error
 	for _, r := range slices.Backward(running) {
-		failed = append(failed, c.step(r.Name, func() (string, error) { return "stopped", s.stop(ctx, r) }))
+		failed = append(failed, c.step(r.Name, func() (string, error) {
+			detail := "stopped"
+			if !r.Running() {
+				detail = "had ended by itself, see " + r.Log
+			}
+			return detail, s.stop(ctx, r)
+		}))
 	}
 	return errors.Join(failed...)
 }
 
-// Status are the servers that run.
+// Status are the servers that Up started; one that is not Running has ended by itself.
 func Status(settings Settings) ([]Record, error) {
 	s, err := settings.complete()
 	if err != nil {

@@ -53,10 +53,10 @@ func (c *Cloud) Deploy(ctx context.Context) error {
 	sam, environment := filepath.Join(venv, "bin", "sam"), c.samEnvironment(venv)
 	build := filepath.Join(c.settings.Dir, "build")
 	run := func(words ...string) error {
-		return command{words: append([]string{sam}, words...), dir: c.settings.Root, environment: environment, log: c.settings.logPath("sam-" + words[0])}.run(ctx)
+		return command{words: append([]string{sam, words[0], "--config-file", filepath.Join(c.settings.Root, "samconfig.toml"), "--config-env", "local"}, words[1:]...), dir: c.settings.Root, environment: environment, log: c.settings.logPath("sam-" + words[0])}.run(ctx)
 	}
 	if err := c.step("sam build", func() (string, error) {
-		return "", run("build", "--config-env", "local", "--build-dir", build)
+		return "", run("build", "--build-dir", build)
 	}); err != nil {
 		return err
 	}
@@ -65,7 +65,7 @@ func (c *Cloud) Deploy(ctx context.Context) error {
 			return "", err
 		}
 		return "stack " + c.settings.Stack, run(append([]string{
-			"deploy", "--config-env", "local", "--template-file", filepath.Join(build, "template.yaml"), "--stack-name", c.settings.Stack,
+			"deploy", "--template-file", filepath.Join(build, "template.yaml"), "--stack-name", c.settings.Stack,
 			"--parameter-overrides",
 		}, overrides...)...)
 	}); err != nil {

@@ -48,7 +48,7 @@ func (s Settings) upEmulator(ctx context.Context, venv string) (r Record, fresh 
 	endpoint := fmt.Sprintf("http://%s:%d", loopback, port)
 	r, err = s.start(ctx, server{
 		name: emulatorName, address: endpoint, identity: identity,
-		command: []string{filepath.Join(venv, "bin", "ministack")},
+		dir: s.Dir, command: []string{filepath.Join(venv, "bin", "ministack")},
 		// The functions inherit this environment, so nothing of the user's own AWS configuration may be in it.
 		environment: append(plainEnvironment(),
 			"TMPDIR="+tmp,

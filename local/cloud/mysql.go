@@ -58,13 +58,13 @@ func (s Settings) usesEmbeddedMySQL() bool {
 	return err == nil && st.EmbeddedMySQL && s.MySQLDSN == st.Addresses.MySQLDSN && config.User == embeddedAccount().User
 }
 
-// upMySQL returns the running embedded server, or builds and starts one.
-func (s Settings) upMySQL(ctx context.Context) (r Record, err error) {
+// upMySQL returns the running embedded server, or builds and starts one, at the address it had before if that is free.
+func (s Settings) upMySQL(ctx context.Context, before string) (r Record, err error) {
 	r, ok, err := s.running(mysqlName)
 	if err != nil || ok {
 		return r, err
 	}
-	port, err := choosePort("MYSQL_PORT", s.MySQLPort, mysqlPort)
+	port, err := choosePort("MYSQL_PORT", s.MySQLPort, lastPort(before, mysqlPort))
 	if err != nil {
 		return Record{}, err
 	}
@@ -77,7 +77,7 @@ func (s Settings) upMySQL(ctx context.Context) (r Record, err error) {
 	address := net.JoinHostPort(loopback, strconv.Itoa(port))
 	return s.start(ctx, server{
 		name: mysqlName, address: address,
-		command:     []string{program, ServeMySQLVerb, address},
+		dir: s.Dir, command: []string{program, ServeMySQLVerb, address},
 		environment: plainEnvironment(),
 		stop:        syscall.SIGTERM,
 		ready: func(ctx context.Context) error {

@@ -28,6 +28,19 @@ func choosePort(setting string, asked, preferred int) (int, error) {
 	return l.Addr().(*net.TCPAddr).Port, nil
 }
 
+// lastPort is the port of the address a server had before, if it had one: warm functions still know that address.
+func lastPort(address string, otherwise int) int {
+	_, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return otherwise
+	}
+	number, err := strconv.Atoi(port)
+	if err != nil {
+		return otherwise
+	}
+	return number
+}
+
 // portFree asks twice: a listener on all addresses does not keep macOS from giving the port on one address to another program.
 func portFree(port int) bool {
 	address := net.JoinHostPort(loopback, strconv.Itoa(port))

@@ -19,15 +19,17 @@ const (
 	postgresUser     = "millrace"
 	postgresPassword = "millrace" // the server listens on the loopback address only
 	postgresDatabase = "millrace"
+	// postgresWorkingDir is one that every user can enter.
+	postgresWorkingDir = "/"
 )
 
-// upPostgres returns the running PostgreSQL, or starts one on <Dir>/postgres.
-func (s Settings) upPostgres(ctx context.Context, venv string) (r Record, err error) {
+// upPostgres returns the running PostgreSQL, or starts one on <Dir>/postgres, at the address it had before if that is free.
+func (s Settings) upPostgres(ctx context.Context, venv, before string) (r Record, err error) {
 	r, ok, err := s.running(postgresName)
 	if err != nil || ok {
 		return r, err
 	}
-	port, err := choosePort("POSTGRES_PORT", s.PostgresPort, postgresPort)
+	port, err := choosePort("POSTGRES_PORT", s.PostgresPort, lastPort(before, postgresPort))
 	if err != nil {
 		return Record{}, err
 	}
@@ -46,13 +48,14 @@ func (s Settings) upPostgres(ctx context.Context, venv string) (r Record, err er
 	address := net.JoinHostPort(loopback, strconv.Itoa(port))
 	return s.start(ctx, server{
 		name: postgresName, address: address,
-		command: []string{
+		dir: postgresWorkingDir,
+		command: account.words(
 			filepath.Join(bin, "postgres"), "-D", data,
-			"-c", "listen_addresses=" + loopback, "-c", "port=" + strconv.Itoa(port),
+			"-c", "listen_addresses="+loopback, "-c", "port="+strconv.Itoa(port),
 			"-c", "unix_socket_directories=", // a path of more than 107 bytes would not do
 			"-c", "fsync=off", // the cloud does not outlive a crash of the machine anyway
 			"-c", "timezone=UTC", "-c", "log_timezone=UTC",
-		},
+		),
 		environment: append(plainEnvironment(), "LC_ALL=C"),
 		attributes:  account.attributes(),
 		stop:        syscall.SIGINT, // fast shutdown; SIGTERM would wait for the clients
@@ -97,11 +100,11 @@ func (s Settings) initPostgres(ctx context.Context, bin, data string, account ac
 		}
 	}
 	initdb := command{
-		words: []string{
-			filepath.Join(bin, "initdb"), "-D", data, "--username=" + postgresUser, "--pwfile=" + passwordFile, "--auth=scram-sha-256",
+		words: account.words(
+			filepath.Join(bin, "initdb"), "-D", data, "--username="+postgresUser, "--pwfile="+passwordFile, "--auth=scram-sha-256",
 			"--encoding=UTF8", "--locale=C", "--no-sync",
-		},
-		dir: s.Dir, environment: append(plainEnvironment(), "LC_ALL=C"), attributes: account.attributes(), log: s.logPath("initdb"),
+		),
+		dir: postgresWorkingDir, environment: append(plainEnvironment(), "LC_ALL=C"), attributes: account.attributes(), log: s.logPath("initdb"),
 	}
 	if err := initdb.run(ctx); err != nil {
 		return fmt.Errorf("PostgreSQL data directory %s: %w", data, err)

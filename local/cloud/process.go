@@ -34,6 +34,7 @@ type server struct {
 	name        string
 	address     string
 	identity    string
+	dir         string
 	command     []string
 	environment []string
 	attributes  syscall.SysProcAttr
@@ -65,7 +66,7 @@ func (s Settings) start(ctx context.Context, sv server) (Record, error) {
 	}
 
 	cmd := exec.Command(sv.command[0], sv.command[1:]...)
-	cmd.Dir, cmd.Env = s.Dir, sv.environment
+	cmd.Dir, cmd.Env = sv.dir, sv.environment
 	cmd.Stdout, cmd.Stderr = log, log
 	attributes := sv.attributes
 	attributes.Setpgid = true
@@ -81,7 +82,7 @@ func (s Settings) start(ctx context.Context, sv server) (Record, error) {
 		return Record{}, errors.Join(fmt.Errorf("start %s: %w\n%s", sv.name, err, tail(logFile, offset)), cmd.Process.Kill())
 	}
 	record := Record{
-		Name: sv.name, Address: sv.address, PID: cmd.Process.Pid, Started: started, Since: time.Now().UTC().Truncate(time.Second),
+		Name: sv.name, Address: sv.address, PID: cmd.Process.Pid, Started: started, Since: time.Now().UTC(),
 		Log: logFile, Stop: sv.stop, Identity: sv.identity,
 	}
 	if err := writeJSON(s.recordPath(sv.name), record); err != nil {
@@ -117,34 +118,34 @@ func (s Settings) running(name string) (Record, bool, error) {
 	if err != nil {
 		return Record{}, false, err
 	}
-	if r.alive() {
+	if r.Running() {
 		return r, true, nil
 	}
 	return Record{}, false, os.Remove(s.recordPath(name))
 }
 
-// alive says whether the recorded process, and not another one with its pid, still runs.
-func (r Record) alive() bool {
+// Running says whether the recorded process, and not another one with its pid, still runs.
+func (r Record) Running() bool {
 	started, err := processStart(r.PID)
 	return err == nil && started == r.Started
 }
 
 // stop asks the recorded process to end, insists after a while, ends what is left of its process group, and removes the record.
 func (s Settings) stop(ctx context.Context, r Record) error {
-	if r.alive() {
+	if r.Running() {
 		if err := syscall.Kill(r.PID, r.Stop); err != nil && !errors.Is(err, syscall.ESRCH) {
 			return fmt.Errorf("stop %s (pid %d): %w", r.Name, r.PID, err)
 		}
-		const patience = 10 * time.Second
+		const patience = 5 * time.Second
 		deadline := time.Now().Add(patience)
-		for r.alive() && time.Now().Before(deadline) && ctx.Err() == nil {
+		for r.Running() && time.Now().Before(deadline) && ctx.Err() == nil {
 			time.Sleep(50 * time.Millisecond)
 		}
 		// The group is the process's own (see start) and keeps its number as long as one of its members lives.
 		if err := syscall.Kill(-r.PID, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) && !errors.Is(err, syscall.EPERM) {
 			return fmt.Errorf("kill %s (process group %d): %w", r.Name, r.PID, err)
 		}
-		for r.alive() {
+		for r.Running() {
 			if time.Now().After(deadline.Add(patience)) {
 				return fmt.Errorf("stop %s: pid %d does not end, not even when killed", r.Name, r.PID)
 			}
@@ -154,7 +155,7 @@ func (s Settings) stop(ctx context.Context, r Record) error {
 	return os.Remove(s.recordPath(r.Name))
 }
 
-// records are all servers that run, in the order they were started.
+// records are all servers that were started and not stopped, in the order they were started.
 func (s Settings) records() ([]Record, error) {
 	files, err := filepath.Glob(filepath.Join(s.Dir, "run", "*.json"))
 	if err != nil {
@@ -162,13 +163,11 @@ func (s Settings) records() ([]Record, error) {
 	}
 	var all []Record
 	for _, file := range files {
-		r, ok, err := s.running(strings.TrimSuffix(filepath.Base(file), ".json"))
-		if err != nil {
+		var r Record
+		if err := readJSON(file, &r); err != nil {
 			return nil, err
 		}
-		if ok {
-			all = append(all, r)
-		}
+		all = append(all, r)
 	}
 	slices.SortStableFunc(all, func(a, b Record) int { return a.Since.Compare(b.Since) })
 	return all, nil

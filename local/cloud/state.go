@@ -5,8 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/url"
 	"os"
 	"path/filepath"
+
+	"github.com/go-sql-driver/mysql"
 )
 
 // state is what one `up` leaves for the next one and for the tools around it.
@@ -30,6 +33,22 @@ type Addresses struct {
 	Endpoint    string `json:"endpoint"`     // of the emulated AWS
 	PostgresURL string `json:"postgres_url"` // postgres://…
 	MySQLDSN    string `json:"mysql_dsn"`    // go-sql-driver form
+}
+
+func (a Addresses) postgres() string {
+	u, err := url.Parse(a.PostgresURL)
+	if err != nil {
+		return ""
+	}
+	return u.Host
+}
+
+func (a Addresses) mysql() string {
+	config, err := mysql.ParseDSN(a.MySQLDSN)
+	if err != nil {
+		return ""
+	}
+	return config.Addr
 }
 
 func (s Settings) statePath() string { return filepath.Join(s.Dir, "state.json") }

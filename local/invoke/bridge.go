@@ -1,0 +1,96 @@
+package invoke
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"syscall"
+)
+
+// dockerDesktopHost is the host's loopback interface, as containers of Docker Desktop see it.
+const dockerDesktopHost = "host.docker.internal"
+
+// bridge lets containers reach servers that listen on the host's loopback interface only, as those of the local cloud do: it
+// listens on the host's end of the engine's network, which containers and the host see and nobody else, and passes connections on.
+type bridge struct {
+	gateway   string // the host's address in the engine's network
+	mu        sync.Mutex
+	listeners []net.Listener
+	reached   map[string]string
+}
+
+func newBridge(ctx context.Context) (*bridge, error) {
+	// SAM's containers are on the network named bridge: its --docker-network adds another and never takes that one away.
+	gateway, err := docker(ctx, nil, "network", "inspect", "bridge", "--format", "{{range .IPAM.Config}}{{println .Gateway}}{{end}}")
+	if err != nil {
+		return nil, err
+	}
+	var address string
+	if _, err := fmt.Sscan(gateway, &address); err != nil {
+		return nil, fmt.Errorf("the Docker network bridge has no gateway: start dockerd without --bridge=none")
+	}
+	return &bridge{gateway: address, reached: map[string]string{}}, nil
+}
+
+// address returns the address at which a container reaches the server that listens at target on the host.
+func (b *bridge) address(target string) (string, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if known, ok := b.reached[target]; ok {
+		return known, nil
+	}
+	listener, err := net.Listen("tcp", net.JoinHostPort(b.gateway, "0"))
+	if errors.Is(err, syscall.EADDRNOTAVAIL) {
+		// The engine is in a virtual machine of Docker Desktop, which leads to the host's loopback interface by itself.
+		_, port, err := net.SplitHostPort(target)
+		return net.JoinHostPort(dockerDesktopHost, port), err
+	}
+	if err != nil {
+		return "", fmt.Errorf("a way from containers to %s: %w", target, err)
+	}
+	b.listeners = append(b.listeners, listener)
+	go accept(listener, target)
+	b.reached[target] = listener.Addr().String()
+	return b.reached[target], nil
+}
+
+func accept(listener net.Listener, target string) {
+	for {
+		container, err := listener.Accept()
+		if err != nil {
+			return // closed
+		}
+		go func() {
+			defer container.Close()
+			server, err := net.Dial("tcp", target)
+			if err != nil {
+				return // the function sees a server that hangs up
+			}
+			defer server.Close()
+			var both sync.WaitGroup
+			both.Go(func() { carry(server, container) })
+			both.Go(func() { carry(container, server) })
+			both.Wait()
+		}()
+	}
+}
+
+// carry copies one direction until it ends, and hangs up that direction.
+func carry(to, from net.Conn) {
+	_, _ = io.Copy(to, from)
+	_ = to.(*net.TCPConn).CloseWrite()
+}
+
+// Close ends the listening. Connections end with their containers.
+func (b *bridge) Close() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var all []error
+	for _, listener := range b.listeners {
+		all = append(all, listener.Close())
+	}
+	return errors.Join(all...)
+}
