@@ -13,11 +13,8 @@ const EncoderFormat = "millrace/encoder/1"
 
 // Encoder is encoder.json: what serving needs of a model beside the embeddings themselves.
 //
-// A user vector is the minimum of the training loss for the weighted items of a session around a prior:
-//
-//	(α0·G + Σ w·v·vᵀ + λ(n + α0·|V|)·I) u = Σ w·v + λ(n + α0·|V|)·prior       n items in the session, |V| = Items
-//
-// with w = raw weight / WeightUnit; the prior is the trained embedding, else User(features), else MeanUser.
+// Package foldin says how a user vector follows from a session: raw weights are divided by WeightUnit there as here, and
+// the prior is the trained embedding, else User(features), which falls back to MeanUser.
 type Encoder struct {
 	Format     string      `json:"format"`
 	Version    string      `json:"version"`

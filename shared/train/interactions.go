@@ -73,7 +73,7 @@ func (x *Interactions) sort() {
 		x.rows[k].user, x.rows[k].item = newUser[x.rows[k].user], newItem[x.rows[k].item]
 	}
 	slices.SortFunc(x.rows, func(a, b row) int {
-		return cmp.Or(cmp.Compare(a.user, b.user), cmp.Compare(a.item, b.item), cmp.Compare(a.time, b.time), cmp.Compare(a.weight, b.weight))
+		return cmp.Or(cmp.Compare(a.user, b.user), cmp.Compare(a.item, b.item), cmp.Compare(a.time, b.time))
 	})
 }
 

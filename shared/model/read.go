@@ -1,0 +1,148 @@
+package model
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"iter"
+	"path"
+	"slices"
+
+	"github.com/millrace/millrace/shared/features"
+	"github.com/millrace/millrace/shared/lake"
+	"github.com/millrace/millrace/shared/laketable"
+)
+
+// Artifact is a published model. Every method verifies the bytes it reads against the manifest: lake.ErrStale if they differ.
+type Artifact struct {
+	Manifest lake.ModelManifest
+	Marker   lake.Parent // the manifest by key and content
+
+	store lake.Store
+	files map[string]lake.File
+}
+
+// Open reads a manifest. It refuses one that does not list every file of an artifact or whose figures make no sense.
+func Open(ctx context.Context, s lake.Store, manifestKey string) (*Artifact, error) {
+	manifest, marker, err := lake.ReadMarker[lake.ModelManifest](ctx, s, manifestKey, lake.ModelFormat)
+	if err != nil {
+		return nil, err
+	}
+	a := &Artifact{Manifest: manifest, Marker: marker, store: s, files: map[string]lake.File{}}
+	dir := path.Dir(manifestKey)
+	for _, f := range manifest.Files {
+		if path.Dir(f.Key) != dir {
+			return nil, fmt.Errorf("manifest %s lists %s, which is not beside it", manifestKey, f.Key)
+		}
+		a.files[path.Base(f.Key)] = f
+	}
+	for _, name := range []string{ItemsFile, UsersFile, EncoderFile, MetricsFile} {
+		if _, listed := a.files[name]; !listed {
+			return nil, fmt.Errorf("manifest %s lists no %s", manifestKey, name)
+		}
+	}
+	if manifest.State != lake.Candidate && manifest.State != lake.Rejected {
+		return nil, fmt.Errorf("manifest %s: state %q is neither %s nor %s", manifestKey, manifest.State, lake.Candidate, lake.Rejected)
+	}
+	if manifest.Distance != InnerProduct || manifest.Dimension < 1 || manifest.Version == "" {
+		return nil, fmt.Errorf("manifest %s: version %q, dimension %d, distance %q: want a name, at least 1, %s",
+			manifestKey, manifest.Version, manifest.Dimension, manifest.Distance, InnerProduct)
+	}
+	return a, nil
+}
+
+// Encoder reads encoder.json.
+func (a *Artifact) Encoder(ctx context.Context) (*features.Encoder, error) {
+	text, err := lake.ReadFile(ctx, a.store, a.files[EncoderFile])
+	if err != nil {
+		return nil, fmt.Errorf("model %s: %w", a.Manifest.Version, err)
+	}
+	e, err := features.ReadEncoder(bytes.NewReader(text))
+	if err != nil {
+		return nil, fmt.Errorf("model %s: %w", a.Manifest.Version, err)
+	}
+	if e.Version != a.Manifest.Version || e.Dimension != a.Manifest.Dimension {
+		return nil, fmt.Errorf("model %s: encoder.json is that of %s with dimension %d", a.Manifest.Version, e.Version, e.Dimension)
+	}
+	return e, nil
+}
+
+// Metrics reads metrics.json.
+func (a *Artifact) Metrics(ctx context.Context) (Metrics, error) {
+	var m Metrics
+	text, err := lake.ReadFile(ctx, a.store, a.files[MetricsFile])
+	if err == nil {
+		err = json.Unmarshal(text, &m)
+	}
+	if err != nil {
+		return Metrics{}, fmt.Errorf("model %s: %s: %w", a.Manifest.Version, MetricsFile, err)
+	}
+	return m, nil
+}
+
+// Items gives the rows of items.parquet, ascending by id. A pair with an error is the last.
+func (a *Artifact) Items(ctx context.Context) iter.Seq2[Entity, error] {
+	return a.entities(ctx, ItemsFile, a.Manifest.Counts.Items)
+}
+
+// Users gives the rows of users.parquet, ascending by id. A pair with an error is the last.
+func (a *Artifact) Users(ctx context.Context) iter.Seq2[Entity, error] {
+	return a.entities(ctx, UsersFile, a.Manifest.Counts.Users)
+}
+
+func sortByKey(files []lake.File) {
+	slices.SortFunc(files, func(a, b lake.File) int { return cmp.Compare(a.Key, b.Key) })
+}
+
+// entities reads a table, checking each row as it goes.
+func (a *Artifact) entities(ctx context.Context, name string, count int64) iter.Seq2[Entity, error] {
+	return func(yield func(Entity, error) bool) {
+		fail := func(err error) { yield(Entity{}, fmt.Errorf("model %s: %s: %w", a.Manifest.Version, name, err)) }
+		last, rows := "", int64(0)
+		for row, err := range laketable.Rows(ctx, a.store, a.files[name], EntityColumns()) {
+			var e Entity
+			if err == nil {
+				e, err = entity(row, last, a.Manifest.Dimension)
+			}
+			if err != nil {
+				fail(err)
+				return
+			}
+			if !yield(e, nil) {
+				return
+			}
+			last, rows = e.ID, rows+1
+		}
+		if rows != count {
+			fail(fmt.Errorf("%d rows, the manifest counts %d", rows, count))
+		}
+	}
+}
+
+// Pair is a row of interactions.parquet.
+type Pair struct {
+	User, Item string
+	Weight     float32
+}
+
+// Interactions gives what the model was trained on, ascending by user and item; nothing if the artifact does not say.
+// A pair with an error is the last.
+func (a *Artifact) Interactions(ctx context.Context) iter.Seq2[Pair, error] {
+	return func(yield func(Pair, error) bool) {
+		f, listed := a.files[InteractionsFile]
+		if !listed {
+			return
+		}
+		for row, err := range laketable.Rows(ctx, a.store, f, SeenColumns()) {
+			if err != nil {
+				yield(Pair{}, fmt.Errorf("model %s: %s: %w", a.Manifest.Version, InteractionsFile, err))
+				return
+			}
+			if !yield(Pair{User: string(row[0].Bytes), Item: string(row[1].Bytes), Weight: float32(row[2].Float)}, nil) {
+				return
+			}
+		}
+	}
+}
