@@ -1,0 +1,134 @@
+package parquetfile_test
+
+import (
+	"bytes"
+	"io"
+	"testing"
+	"time"
+
+	"github.com/parquet-go/parquet-go"
+	"github.com/stretchr/testify/require"
+
+	"github.com/millrace/millrace/shared/parquetfile"
+	"github.com/millrace/millrace/shared/schema"
+)
+
+// foreign is a row as another program may write it: unsigned and optional columns, a list.
+type foreign struct {
+	ID        string    `parquet:"id"`
+	Stock     uint32    `parquet:"stock"`
+	Views     uint64    `parquet:"views"`
+	Price     int64     `parquet:"price,decimal(2:10)"`
+	Seen      time.Time `parquet:"seen,timestamp(microsecond)"`
+	Note      *string   `parquet:"note,optional"`
+	Sold      bool      `parquet:"sold"`
+	Embedding []float32 `parquet:"embedding,list"`
+}
+
+func open(t *testing.T, file []byte) *parquetfile.Reader {
+	t.Helper()
+	r, err := parquetfile.Open(bytes.NewReader(file), int64(len(file)))
+	require.NoError(t, err)
+	return r
+}
+
+func written[T any](t *testing.T, rows []T, options ...parquet.WriterOption) []byte {
+	t.Helper()
+	var buf bytes.Buffer
+	w := parquet.NewGenericWriter[T](&buf, options...)
+	_, err := w.Write(rows)
+	require.NoError(t, err)
+	require.NoError(t, w.Close())
+	return buf.Bytes()
+}
+
+func TestFilesFromElsewhereAreRead(t *testing.T) {
+	t.Parallel()
+	note := "très bien"
+	r := open(t, written(t, []foreign{
+		{ID: "S10", Stock: 1<<32 - 1, Views: 1<<64 - 1, Price: -5, Seen: time.UnixMicro(7), Note: &note, Sold: true, Embedding: []float32{0.5, -1}},
+		{ID: "S12"},
+	}))
+	var kinds []schema.Kind
+	for _, c := range r.Columns() {
+		kinds = append(kinds, c.Kind)
+	}
+	require.Equal(t, []schema.Kind{
+		schema.String, schema.Uint, schema.Uint, schema.Decimal, schema.Timestamp, schema.String, schema.Int, schema.Vector,
+	}, kinds)
+	row, err := r.Next(nil)
+	require.NoError(t, err)
+	var texts []string
+	for i, v := range row {
+		texts = append(texts, schema.Text(r.Columns()[i], v))
+	}
+	require.Equal(t, []string{
+		"S10", "4294967295", "18446744073709551615", "-0.05", "1970-01-01 00:00:00.000007", "très bien", "1", "0.5 -1",
+	}, texts)
+	row, err = r.Next(row)
+	require.NoError(t, err)
+	require.True(t, row[5].Null)
+	require.Empty(t, row[7].Vector)
+	_, err = r.Next(row)
+	require.ErrorIs(t, err, io.EOF)
+	require.NoError(t, r.Close())
+}
+
+func TestRowsSpanPagesAndRowGroups(t *testing.T) {
+	t.Parallel()
+	rows := make([]foreign, 5000)
+	for i := range rows {
+		rows[i].Stock, rows[i].Embedding = uint32(i), make([]float32, i%5)
+	}
+	r := open(t, written(t, rows, parquet.PageBufferSize(1000), parquet.MaxRowsPerRowGroup(1500)))
+	require.EqualValues(t, 5000, r.Rows())
+	var row schema.Row
+	for i := range rows {
+		var err error
+		row, err = r.Next(row)
+		require.NoError(t, err)
+		require.EqualValues(t, i, row[1].Int)
+		require.Len(t, row[7].Vector, i%5)
+	}
+	_, err := r.Next(row)
+	require.ErrorIs(t, err, io.EOF)
+}
+
+func TestColumnsThatContradictTheFileAreRefused(t *testing.T) {
+	t.Parallel()
+	type row struct {
+		ID int32 `parquet:"id"`
+	}
+	for name, columns := range map[string]string{
+		"other type": `[{"name":"id","kind":"string"}]`,
+		"other name": `[{"name":"number","kind":"int","bits":32}]`,
+		"nullable":   `[{"name":"id","kind":"int","bits":32,"nullable":true}]`,
+		"two":        `[{"name":"id","kind":"int","bits":32},{"name":"b","kind":"int","bits":32}]`,
+		"no JSON":    `[`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			file := written(t, []row{{1}}, parquet.KeyValueMetadata(parquetfile.ColumnsKey, columns))
+			_, err := parquetfile.Open(bytes.NewReader(file), int64(len(file)))
+			require.ErrorContains(t, err, parquetfile.ColumnsKey)
+		})
+	}
+}
+
+func TestWhatCannotBeReadExactlyIsNamed(t *testing.T) {
+	t.Parallel()
+	type nested struct {
+		Tags []string `parquet:"tags,list"`
+	}
+	type millis struct {
+		At time.Time `parquet:"at,timestamp(millisecond)"`
+	}
+	for column, file := range map[string][]byte{
+		"tags": written(t, []nested{{}}), "at": written(t, []millis{{}}),
+	} {
+		_, err := parquetfile.Open(bytes.NewReader(file), int64(len(file)))
+		require.ErrorContains(t, err, "column "+column)
+	}
+	_, err := parquetfile.Open(bytes.NewReader([]byte("PAR1 and then nothing")), 21)
+	require.ErrorContains(t, err, "not a readable Parquet file")
+}
