@@ -1,0 +1,10 @@
+package vectorstore
+
+import "context"
+
+// CheckPgvector and LoadIndexed let tests meet servers and sizes that a test machine does not have.
+var CheckPgvector = checkPgvector
+
+func (s *Store) LoadIndexed(ctx context.Context, m Model, from int64) (Outcome, error) {
+	return s.load(ctx, m, from)
+}

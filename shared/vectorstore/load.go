@@ -1,0 +1,257 @@
+package vectorstore
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"iter"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/pgvector/pgvector-go"
+)
+
+// Entity is an item or a user of a model.
+type Entity struct {
+	ID, Name  string
+	Embedding []float32
+	Bias      float32 // orders the fallback to popularity
+	Cold      bool    // without interactions
+	Features  map[string]string
+}
+
+// Model is a version to load. Its sequences verify what they read: a pair with an error ends them and the load.
+type Model struct {
+	Version, Dataset, Run       string
+	ManifestKey, ManifestSHA256 string
+	Dimension                   int
+	Distance                    string
+	Metrics, Encoder            json.RawMessage
+	Items, Users                iter.Seq2[Entity, error]
+	ItemCount, UserCount        int64
+}
+
+// maxDimension is pgvector's for the type vector.
+const maxDimension = 16000
+
+// Defect is an error of the artifact, not of the database: loading it again would fail again.
+type Defect struct{ Err error }
+
+func (d *Defect) Error() string {
+	return "the artifact is not what its manifest says: " + d.Err.Error()
+}
+func (d *Defect) Unwrap() error { return d.Err }
+
+// Outcome says what Load did.
+type Outcome struct {
+	Version   string
+	Activated bool
+	Reason    string   // why, or why not
+	Replaced  string   // the version that was active before
+	Dropped   []string // tables of older versions
+	Index     string   // how items are searched in SQL: exact or hnsw, with its recall
+}
+
+// Load copies a model into fresh tables, checks them and moves the pointer, all in one transaction: readers see the
+// old version until the new one is whole, and whatever goes wrong, a killed process included, leaves nothing behind.
+// A version that is already there is left as it is. A run older than the active one's is recorded and does not replace it.
+func (s *Store) Load(ctx context.Context, m Model) (Outcome, error) {
+	return s.load(ctx, m, hnswThreshold)
+}
+
+func (s *Store) load(ctx context.Context, m Model, indexFrom int64) (Outcome, error) {
+	out := Outcome{Version: m.Version}
+	if m.Dimension < 1 || m.Dimension > maxDimension {
+		return out, &Defect{fmt.Errorf("model %s: dimension %d: pgvector holds 1 to %d", m.Version, m.Dimension, maxDimension)}
+	}
+	err := s.inTransaction(ctx, func(tx pgx.Tx) error {
+		// Two loaders at once would both be right, and one would have worked for nothing.
+		if _, err := tx.Exec(ctx, `select pg_advisory_xact_lock($1)`, int64(loadLock)); err != nil {
+			return err
+		}
+		known, err := settled(ctx, tx, m, &out)
+		if err != nil || known {
+			return err
+		}
+		active, older, err := compareWithActive(ctx, tx, m.Run, &out)
+		if err != nil {
+			return err
+		}
+		if older {
+			_, err := record(ctx, tx, m, Retired, out.Reason)
+			return err
+		}
+		n, err := record(ctx, tx, m, loading, "")
+		if err != nil {
+			return err
+		}
+		if err := fill(ctx, tx, items(n), m.Dimension, m.Items, m.ItemCount); err != nil {
+			return fmt.Errorf("items: %w", err)
+		}
+		if err := fill(ctx, tx, users(n), m.Dimension, m.Users, m.UserCount); err != nil {
+			return fmt.Errorf("users: %w", err)
+		}
+		if out.Index, err = index(ctx, tx, items(n), m, indexFrom); err != nil {
+			return fmt.Errorf("index: %w", err)
+		}
+		out.Activated, out.Reason = true, "newest run"
+		return activate(ctx, tx, active, n, out.Reason)
+	})
+	if err != nil {
+		return Outcome{Version: m.Version}, explain("load model "+m.Version, err)
+	}
+	if out.Activated {
+		// Afterwards, and not needed for correctness: a reader still in an old table would make it wait.
+		out.Dropped, err = s.dropOlder(ctx)
+		if err != nil {
+			out.Reason += "; tables of older versions stay until the next load: " + err.Error()
+		}
+	}
+	return out, nil
+}
+
+// settled looks whether the version has already been dealt with.
+func settled(ctx context.Context, tx pgx.Tx, m Model, out *Outcome) (bool, error) {
+	var n int64
+	var state, sha256 string
+	err := tx.QueryRow(ctx, `select n, state, artifact_sha256 from millrace.model_version where version = $1`, m.Version).Scan(&n, &state, &sha256)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return false, nil
+	case err != nil:
+		return false, err
+	case state == Rejected: // repaired or replaced since
+		_, err := tx.Exec(ctx, `delete from millrace.model_version where n = $1`, n)
+		return false, err
+	case sha256 != m.ManifestSHA256:
+		return false, &Defect{fmt.Errorf("version %s was loaded before from a manifest with SHA-256 %s, this one has %s: a version never changes", m.Version, sha256, m.ManifestSHA256)}
+	}
+	out.Reason = "already loaded, and " + state
+	return true, nil
+}
+
+// compareWithActive finds what is to be replaced, and whether it comes from a later run.
+func compareWithActive(ctx context.Context, tx pgx.Tx, run string, out *Outcome) (active *int64, older bool, err error) {
+	var n int64
+	var version, activeRun string
+	err = tx.QueryRow(ctx, `select v.n, v.version, v.run from millrace.active_model a join millrace.model_version v on v.n = a.n`).Scan(&n, &version, &activeRun)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, false, nil
+	}
+	if err != nil {
+		return nil, false, err
+	}
+	if run < activeRun {
+		out.Reason = fmt.Sprintf("run %s is older than %s of the active version %s: not loaded", run, activeRun, version)
+		return &n, true, nil
+	}
+	out.Replaced = version
+	return &n, false, nil
+}
+
+func record(ctx context.Context, tx pgx.Tx, m Model, state, reason string) (n int64, err error) {
+	err = tx.QueryRow(ctx, `insert into millrace.model_version
+			(version, dataset, run, manifest_key, artifact_sha256, dimension, distance, items, users, metrics, encoder, state, reason)
+		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) returning n`,
+		m.Version, m.Dataset, m.Run, m.ManifestKey, m.ManifestSHA256, m.Dimension, m.Distance, m.ItemCount, m.UserCount,
+		m.Metrics, m.Encoder, state, reason).Scan(&n)
+	return n, err
+}
+
+// Reject records that a version is not to be served, and why. A version that has been served stays what it is.
+func (s *Store) Reject(ctx context.Context, m Model, reason string) error {
+	err := s.inTransaction(ctx, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, `delete from millrace.model_version where version = $1 and state = $2`, m.Version, Rejected); err != nil {
+			return err
+		}
+		var served bool
+		if err := tx.QueryRow(ctx, `select exists (select from millrace.model_version where version = $1)`, m.Version).Scan(&served); err != nil || served {
+			return err
+		}
+		_, err := record(ctx, tx, m, Rejected, reason)
+		return err
+	})
+	return explain("record rejected model "+m.Version, err)
+}
+
+var entityColumns = []string{"id", "name", "embedding", "bias", "cold", "features"}
+
+// fill makes a table and copies entities into it in PostgreSQL's binary form. The key is built afterwards, which is
+// faster and checks uniqueness; pgvector itself refuses wrong dimensions, NaN and infinity.
+func fill(ctx context.Context, tx pgx.Tx, table pgx.Identifier, dimension int, entities iter.Seq2[Entity, error], count int64) error {
+	name := table.Sanitize()
+	_, err := tx.Exec(ctx, fmt.Sprintf(`create table %s (id text not null, name text not null, embedding vector(%d) not null,
+		bias real not null, cold boolean not null, features jsonb not null)`, name, dimension))
+	if err != nil {
+		return err
+	}
+	next, stop := iter.Pull2(entities)
+	defer stop()
+	var sourceErr error
+	rows, err := tx.CopyFrom(ctx, table, entityColumns, pgx.CopyFromFunc(func() ([]any, error) {
+		e, err, more := next()
+		if !more {
+			return nil, nil
+		}
+		if err != nil {
+			sourceErr = &Defect{err}
+			return nil, sourceErr
+		}
+		if e.Features == nil {
+			e.Features = map[string]string{}
+		}
+		return []any{e.ID, e.Name, pgvector.NewVector(e.Embedding), e.Bias, e.Cold, e.Features}, nil
+	}))
+	if sourceErr != nil {
+		return sourceErr
+	}
+	if err != nil {
+		return asDefect(err)
+	}
+	if rows != count {
+		return &Defect{fmt.Errorf("%d rows, the manifest says %d", rows, count)}
+	}
+	if _, err := tx.Exec(ctx, fmt.Sprintf(`alter table %s add primary key (id)`, name)); err != nil {
+		return asDefect(err)
+	}
+	_, err = tx.Exec(ctx, `analyze `+name)
+	return err
+}
+
+// asDefect tells data that PostgreSQL refuses (a NUL in a text, an id twice, NaN) from trouble with PostgreSQL.
+func asDefect(err error) error {
+	if code := sqlState(err); len(code) == 5 && (code[:2] == dataException || code[:2] == integrityViolation) {
+		return &Defect{err}
+	}
+	return err
+}
+
+// dropOlder drops the tables of all versions but the active and the previous one.
+func (s *Store) dropOlder(ctx context.Context) (dropped []string, err error) {
+	rows, err := s.pool.Query(ctx, `select c.relname::text from pg_class c
+		where c.relnamespace = 'millrace'::regnamespace and c.relkind = 'r' and c.relname ~ '^(item|user)_v[0-9]+$'
+		  and not exists (select from millrace.active_model a where substring(c.relname from '[0-9]+$')::bigint in (a.n, a.previous))
+		order by c.oid`)
+	if err != nil {
+		return nil, err
+	}
+	tables, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, err
+	}
+	for _, table := range tables {
+		err := s.inTransaction(ctx, func(tx pgx.Tx) error {
+			// A reader that takes longer is left alone until the next load.
+			if _, err := tx.Exec(ctx, `set local lock_timeout = '5s'`); err != nil {
+				return err
+			}
+			_, err := tx.Exec(ctx, `drop table if exists `+pgx.Identifier{"millrace", table}.Sanitize())
+			return err
+		})
+		if err != nil {
+			return dropped, err
+		}
+		dropped = append(dropped, table)
+	}
+	return dropped, nil
+}

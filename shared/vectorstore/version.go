@@ -1,0 +1,145 @@
+package vectorstore
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// States of a version.
+const (
+	Active   = "active"
+	Retired  = "retired"  // was active, or came too late
+	Rejected = "rejected" // by the trainer's gate or by the loader's checks
+	loading  = "loading"  // never seen from outside: a load is one transaction
+)
+
+// Version is what is known of a model version.
+type Version struct {
+	N              int64           `json:"n"`
+	Version        string          `json:"version"`
+	Dataset        string          `json:"dataset"`
+	Run            string          `json:"run"`
+	ManifestKey    string          `json:"manifest_key"`
+	ManifestSHA256 string          `json:"artifact_sha256"`
+	Dimension      int             `json:"dimension"`
+	Distance       string          `json:"distance"`
+	Items          int64           `json:"items"`
+	Users          int64           `json:"users"`
+	Metrics        json.RawMessage `json:"metrics,omitempty"`
+	State          string          `json:"state"`
+	Reason         string          `json:"reason,omitempty"`
+	Previous       bool            `json:"previous"` // rollback would return to it
+	CreatedAt      time.Time       `json:"created_at"`
+	ActivatedAt    *time.Time      `json:"activated_at,omitempty"`
+}
+
+// Reference names a version and its tables.
+type Reference struct {
+	N         int64
+	Version   string
+	Dimension int
+}
+
+// Active resolves the pointer: ErrNoModel if there is none.
+func (s *Store) Active(ctx context.Context) (Reference, error) {
+	var r Reference
+	err := s.pool.QueryRow(ctx, `select v.n, v.version, v.dimension from millrace.active_model a join millrace.model_version v on v.n = a.n`).
+		Scan(&r.N, &r.Version, &r.Dimension)
+	if errors.Is(err, pgx.ErrNoRows) || tableMissing(err) {
+		return Reference{}, ErrNoModel
+	}
+	return r, explain("read the active version", err)
+}
+
+// Versions lists all versions, the latest first.
+func (s *Store) Versions(ctx context.Context) ([]Version, error) {
+	rows, err := s.pool.Query(ctx, `select v.n, v.version, v.dataset, v.run, v.manifest_key, v.artifact_sha256, v.dimension, v.distance, v.items, v.users,
+			v.metrics, v.state, v.reason, exists (select from millrace.active_model a where a.previous = v.n), v.created_at, v.activated_at
+		from millrace.model_version v order by v.n desc`)
+	var versions []Version
+	if err == nil {
+		versions, err = pgx.CollectRows(rows, pgx.RowToStructByPos[Version])
+	}
+	if tableMissing(err) {
+		return nil, nil
+	}
+	return versions, explain("list versions", err)
+}
+
+// ErrNoPrevious says that there is nothing to roll back to.
+var ErrNoPrevious = errors.New("there is no previous version to return to")
+
+// ErrPointerMoved says that another process activated a version at the same moment. Trying again is safe.
+var ErrPointerMoved = errors.New("another process changed the active version meanwhile")
+
+// Rollback makes the previous version active again, and the active one previous: doing it twice changes nothing.
+func (s *Store) Rollback(ctx context.Context) (from, to Reference, err error) {
+	err = s.inTransaction(ctx, func(tx pgx.Tx) error {
+		var previous *int64
+		err := tx.QueryRow(ctx, `select a.n, v.version, v.dimension, a.previous from millrace.active_model a join millrace.model_version v on v.n = a.n`).
+			Scan(&from.N, &from.Version, &from.Dimension, &previous)
+		switch {
+		case errors.Is(err, pgx.ErrNoRows) || tableMissing(err):
+			return ErrNoModel
+		case err != nil:
+			return err
+		case previous == nil:
+			return fmt.Errorf("%w: %s is the first", ErrNoPrevious, from.Version)
+		}
+		to.N = *previous
+		var complete bool
+		err = tx.QueryRow(ctx, `select version, dimension, to_regclass($2) is not null and to_regclass($3) is not null from millrace.model_version where n = $1`,
+			to.N, items(to.N).Sanitize(), users(to.N).Sanitize()).Scan(&to.Version, &to.Dimension, &complete)
+		if err != nil {
+			return err
+		}
+		if !complete {
+			return fmt.Errorf("%w: the tables of %s are gone", ErrNoPrevious, to.Version)
+		}
+		return activate(ctx, tx, &from.N, to.N, "rolled back from "+from.Version)
+	})
+	return from, to, explain("roll back", err)
+}
+
+// activate moves the pointer from expected (nil: there is none) to n, if it is still there.
+func activate(ctx context.Context, tx pgx.Tx, expected *int64, n int64, reason string) error {
+	var moved int64
+	if expected == nil {
+		tag, err := tx.Exec(ctx, `insert into millrace.active_model (n) values ($1) on conflict do nothing`, n)
+		if err != nil {
+			return err
+		}
+		moved = tag.RowsAffected()
+	} else {
+		tag, err := tx.Exec(ctx, `update millrace.active_model set previous = n, n = $2, changed_at = now() where n = $1`, *expected, n)
+		if err != nil {
+			return err
+		}
+		moved = tag.RowsAffected()
+	}
+	if moved != 1 {
+		return ErrPointerMoved
+	}
+	if expected != nil {
+		if _, err := tx.Exec(ctx, `update millrace.model_version set state = $2 where n = $1`, *expected, Retired); err != nil {
+			return err
+		}
+	}
+	if _, err := tx.Exec(ctx, `update millrace.model_version set state = $2, reason = $3, activated_at = now() where n = $1`, n, Active, reason); err != nil {
+		return err
+	}
+	// For people. The cast drops the dimension from the view's type, so that a model of another dimension can replace it.
+	for view, table := range map[string]pgx.Identifier{"item_emb": items(n), "user_emb": users(n)} {
+		_, err := tx.Exec(ctx, fmt.Sprintf(`create or replace view millrace.%s as
+			select id, name, embedding::vector as embedding, bias, cold, features, %d::bigint as n from %s`, view, n, table.Sanitize()))
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
