@@ -28,6 +28,7 @@ func TestTextIsWhatMySQLPrints(t *testing.T) {
 		"negative long time":         {schema.Column{Kind: schema.Time, Fraction: 1}, schema.Value{Int: -3_020_399_500_000}, "-838:59:59.5"},
 		"double":                     {schema.Column{Kind: schema.Double}, schema.Value{Float: 0.1}, "0.1"},
 		"large double":               {schema.Column{Kind: schema.Double}, schema.Value{Float: 1e15}, "1e15"},
+		"large double with fraction": {schema.Column{Kind: schema.Double}, schema.Value{Float: -2911167277057830.5}, "-2911167277057830.5"},
 		"small double":               {schema.Column{Kind: schema.Double}, schema.Value{Float: 2.5e-16}, "2.5e-16"},
 		"float":                      {schema.Column{Kind: schema.Float}, schema.Value{Float: float64(float32(0.1))}, "0.10000000149011612"},
 		"negative zero":              {schema.Column{Kind: schema.Double}, schema.Value{Float: math.Copysign(0, -1)}, "0"},

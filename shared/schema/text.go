@@ -128,14 +128,14 @@ func appendScaled(dst []byte, digits string, scale int) []byte {
 }
 
 // appendFloat prints the shortest digits that read back as the same number, in MySQL's
-// layout: plain between 1e-15 and 1e15, else an exponent without plus sign or padding
-// (my_gcvt in MySQL's strings/dtoa.cc).
+// layout: plain between 1e-15 and 1e15, and above it while there are digits after the point;
+// else an exponent without plus sign or padding (my_gcvt in MySQL's strings/dtoa.cc).
 func appendFloat(dst []byte, f float64, bits int) []byte {
 	abs := math.Abs(f)
 	if f == 0 {
 		return append(dst, '0')
 	}
-	if abs >= 1e-15 && abs < 1e15 {
+	if abs >= 1e-15 && (abs < 1e15 || abs != math.Trunc(abs)) {
 		return strconv.AppendFloat(dst, f, 'f', -1, bits)
 	}
 	start := len(dst)
