@@ -1,7 +1,6 @@
 package mysqltable
 
 import (
-	"database/sql/driver"
 	"errors"
 	"fmt"
 	"net"
@@ -60,5 +59,3 @@ func isSyntaxError(err error) bool {
 	var answer *mysql.MySQLError
 	return errors.As(err, &answer) && (answer.Number == errSyntax || answer.Number == errUnknown)
 }
-
-func isBadConn(err error) bool { return errors.Is(err, driver.ErrBadConn) }

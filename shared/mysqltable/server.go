@@ -6,6 +6,7 @@ package mysqltable
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"time"
@@ -114,8 +115,9 @@ func (s *Snapshot) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), dialTimeout)
 	defer cancel()
 	_, err := s.conn.ExecContext(ctx, "ROLLBACK")
-	if errors.Is(err, mysql.ErrInvalidConn) || errors.Is(err, sql.ErrConnDone) || isBadConn(err) {
-		err = nil // the connection is gone, and the transaction with it
+	err = errors.Join(err, s.conn.Close())
+	if errors.Is(err, mysql.ErrInvalidConn) || errors.Is(err, sql.ErrConnDone) || errors.Is(err, driver.ErrBadConn) {
+		return nil // the connection is gone, and the transaction with it
 	}
-	return errors.Join(err, s.conn.Close())
+	return err
 }

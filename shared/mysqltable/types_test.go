@@ -1,0 +1,178 @@
+package mysqltable_test
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/millrace/millrace/shared/mysqltable"
+	"github.com/millrace/millrace/shared/schema"
+)
+
+// Each type with values at its ends: what is inserted, as SQL, and the text that must come out.
+var matrix = []struct {
+	columnType string
+	kind       schema.Kind
+	values     map[string]string
+}{
+	{"TINYINT", schema.Int, map[string]string{"-128": "-128", "127": "127", "0": "0"}},
+	{"TINYINT UNSIGNED", schema.Uint, map[string]string{"255": "255"}},
+	{"BOOLEAN", schema.Int, map[string]string{"TRUE": "1"}},
+	{"SMALLINT", schema.Int, map[string]string{"-32768": "-32768", "32767": "32767"}},
+	{"SMALLINT UNSIGNED", schema.Uint, map[string]string{"65535": "65535"}},
+	{"MEDIUMINT", schema.Int, map[string]string{"-8388608": "-8388608", "8388607": "8388607"}},
+	{"MEDIUMINT UNSIGNED", schema.Uint, map[string]string{"16777215": "16777215"}},
+	{"INT", schema.Int, map[string]string{"-2147483648": "-2147483648", "2147483647": "2147483647"}},
+	{"INT UNSIGNED", schema.Uint, map[string]string{"4294967295": "4294967295"}},
+	{"INT(8) ZEROFILL", schema.Uint, map[string]string{"42": "42"}},
+	{"BIGINT", schema.Int, map[string]string{"-9223372036854775808": "-9223372036854775808", "9223372036854775807": "9223372036854775807"}},
+	{"BIGINT UNSIGNED", schema.Uint, map[string]string{"18446744073709551615": "18446744073709551615", "1": "1"}},
+	{"DECIMAL(10,2)", schema.Decimal, map[string]string{"-99999999.99": "-99999999.99", "0.05": "0.05", "0": "0.00"}},
+	{"DECIMAL(18,18)", schema.Decimal, map[string]string{"0.000000000000000001": "0.000000000000000001"}},
+	{"DECIMAL(19,0)", schema.Decimal, map[string]string{"-9999999999999999999": "-9999999999999999999", "0": "0"}},
+	{"DECIMAL(65,30)", schema.Decimal, map[string]string{
+		"-" + strings.Repeat("9", 35) + "." + strings.Repeat("9", 30): "-" + strings.Repeat("9", 35) + "." + strings.Repeat("9", 30),
+		"1": "1." + strings.Repeat("0", 30),
+	}},
+	{"DECIMAL(8,3) ZEROFILL", schema.Decimal, map[string]string{"1.5": "1.500"}},
+	{"FLOAT", schema.Float, map[string]string{"0.1": "0.10000000149011612", "16777216": "16777216", "-3.4028234e38": "-3.4028234663852886e38", "1e-45": "1.401298464324817e-45"}},
+	{"FLOAT(7,4)", schema.Float, map[string]string{"1.25": "1.25"}},
+	{"DOUBLE", schema.Double, map[string]string{"0.1": "0.1", "1.7976931348623157e308": "1.7976931348623157e308", "5e-324": "5e-324", "-0e0": "0"}},
+	{"DOUBLE(10,2)", schema.Double, map[string]string{"1.5": "1.5"}},
+	{"BIT(1)", schema.Uint, map[string]string{"b'1'": "1", "b'0'": "0"}},
+	{"BIT(12)", schema.Uint, map[string]string{"b'100000000001'": "2049"}},
+	{"BIT(64)", schema.Uint, map[string]string{"18446744073709551615": "18446744073709551615"}},
+	{"DATE", schema.Date, map[string]string{"'1969-12-31'": "1969-12-31", "'9999-12-31'": "9999-12-31", "'1000-01-01'": "1000-01-01", "'2024-02-29'": "2024-02-29"}},
+	{"DATETIME", schema.Datetime, map[string]string{"'1000-01-01 00:00:00'": "1000-01-01 00:00:00", "'9999-12-31 23:59:59'": "9999-12-31 23:59:59"}},
+	{"DATETIME(3)", schema.Datetime, map[string]string{"'1969-12-31 23:59:59.999'": "1969-12-31 23:59:59.999", "'2020-01-01'": "2020-01-01 00:00:00.000"}},
+	{"DATETIME(6)", schema.Datetime, map[string]string{"'2020-02-29 01:02:03.000001'": "2020-02-29 01:02:03.000001"}},
+	{"TIMESTAMP", schema.Timestamp, map[string]string{"'2038-01-19 03:14:07'": "2038-01-19 03:14:07"}},
+	{"TIMESTAMP(6)", schema.Timestamp, map[string]string{"'1970-01-01 00:00:01.123456'": "1970-01-01 00:00:01.123456"}},
+	{"TIME", schema.Time, map[string]string{"'-838:59:59'": "-838:59:59", "'838:59:59'": "838:59:59", "'00:00:00'": "00:00:00"}},
+	{"TIME(2)", schema.Time, map[string]string{"'-00:00:00.5'": "-00:00:00.50"}},
+	{"YEAR", schema.Int, map[string]string{"1901": "1901", "2155": "2155", "0": "0"}},
+	{"CHAR(5)", schema.String, map[string]string{"'ab'": "ab", "''": ""}},
+	{"VARCHAR(50)", schema.String, map[string]string{"'ab  '": "ab  ", "'🧵漢é'": "🧵漢é", "CONCAT('a', CHAR(0), CHAR(31))": "a\x00\x1f"}},
+	{"VARCHAR(50) CHARACTER SET latin1", schema.String, map[string]string{"'Müller €'": "Müller €", "'São'": "São"}},
+	{"VARCHAR(50) CHARACTER SET ucs2", schema.String, map[string]string{"'漢é'": "漢é"}},
+	{"VARCHAR(50) CHARACTER SET sjis", schema.String, map[string]string{"'日本'": "日本"}},
+	{"VARCHAR(50) CHARACTER SET koi8r COLLATE koi8r_bin", schema.String, map[string]string{"'Привет'": "Привет"}},
+	{"TINYTEXT", schema.String, map[string]string{"'x'": "x"}},
+	{"TEXT CHARACTER SET latin1", schema.String, map[string]string{"'é'": "é"}},
+	{"MEDIUMTEXT", schema.String, map[string]string{"'é'": "é"}},
+	{"LONGTEXT", schema.String, map[string]string{"REPEAT('é', 100000)": strings.Repeat("é", 100000)}},
+	{"BINARY(4)", schema.Bytes, map[string]string{"X'00C3'": "\x00\xc3\x00\x00"}},
+	{"VARBINARY(50)", schema.Bytes, map[string]string{"X'C3280000'": "\xc3\x28\x00\x00", "X''": ""}},
+	{"BLOB", schema.Bytes, map[string]string{"X'001FFFE9'": "\x00\x1f\xff\xe9"}},
+	{"LONGBLOB", schema.Bytes, map[string]string{"REPEAT(X'FF', 70000)": strings.Repeat("\xff", 70000)}},
+	{"ENUM('small','größe')", schema.String, map[string]string{"'größe'": "größe", "0": ""}},
+	{"ENUM('é','b') CHARACTER SET latin1", schema.String, map[string]string{"'é'": "é"}},
+	{"SET('a','b','ç')", schema.String, map[string]string{"'ç,a'": "a,ç", "''": ""}},
+	{"JSON", schema.String, map[string]string{`'{"a": "é"}'`: `{"a": "é"}`}},
+}
+
+func TestEveryTypeIsReadExactlyAndHasTheServersChecksum(t *testing.T) {
+	t.Parallel()
+	db := mariadb.Database(t)
+	for i, c := range matrix {
+		t.Run(c.columnType, func(t *testing.T) {
+			t.Parallel()
+			table := fmt.Sprintf("t%d", i)
+			db.Exec(t, "CREATE TABLE "+table+" (id INT PRIMARY KEY, `the ``value` "+c.columnType+" NULL)", "INSERT INTO "+table+" VALUES (0, NULL)")
+			want := [][]string{{"0", "NULL"}}
+			for sql, text := range c.values {
+				db.Exec(t, fmt.Sprintf("INSERT INTO %s VALUES (%d, %s)", table, len(want), sql))
+				want = append(want, []string{fmt.Sprint(len(want)), text})
+			}
+			tab := open(t, db, table, mysqltable.FailOnZeroDates)
+			require.Equal(t, c.kind, tab.Columns[1].Kind)
+			require.Equal(t, "the `value", tab.Columns[1].Name)
+			require.True(t, tab.Columns[1].Nullable)
+			rows, _ := readAll(t, tab, 1000)
+			require.Equal(t, want, texts(tab.Columns, rows))
+		})
+	}
+}
+
+func TestTypesThatCannotBeCarriedAreRefusedTogetherWithARemedy(t *testing.T) {
+	t.Parallel()
+	db := mariadb.Database(t)
+	db.Exec(t, "CREATE TABLE places (id INT PRIMARY KEY, spot POINT, shape GEOMETRY, name VARCHAR(5))")
+	_, err := tryOpen(t, db, "places", mysqltable.FailOnZeroDates)
+	require.ErrorIs(t, err, mysqltable.ErrUnsupported)
+	for _, part := range []string{"table places", "column spot: type point", "column shape: type geometry", "view"} {
+		require.ErrorContains(t, err, part)
+	}
+	_, err = mysqltable.Column("embedding", "vector(3)", false)
+	require.ErrorIs(t, err, mysqltable.ErrUnsupported)
+}
+
+// A FLOAT's or DOUBLE's text is computed twice, by the server and by schema.AppendText: random
+// bit patterns must give the same checksum, and the very same number.
+func TestRandomFloatsAreReadExactlyAndHaveTheServersChecksum(t *testing.T) {
+	t.Parallel()
+	db := mariadb.Database(t)
+	db.Exec(t, "CREATE TABLE floats (id INT PRIMARY KEY, f FLOAT NOT NULL, d DOUBLE NOT NULL)")
+	const seed = 7
+	random := rand.New(rand.NewPCG(seed, seed))
+	insert, err := db.DB.Prepare("INSERT INTO floats VALUES (?, ?, ?)")
+	require.NoError(t, err)
+	defer insert.Close()
+	var want []schema.Row
+	for i := range 3000 {
+		f, d := math.Float32frombits(random.Uint32()), math.Float64frombits(random.Uint64())
+		if i%3 == 0 { // numbers as shops have them
+			f, d = float32(random.IntN(1e7))/100, float64(random.Int64N(1e15))/1000
+		}
+		if f != f || math.IsInf(float64(f), 0) || math.IsNaN(d) || math.IsInf(d, 0) {
+			continue
+		}
+		_, err := insert.Exec(i, f, d)
+		require.NoError(t, err)
+		want = append(want, schema.Row{{Int: int64(i)}, {Float: float64(f)}, {Float: d}})
+	}
+	table := open(t, db, "floats", mysqltable.FailOnZeroDates)
+	got, _ := readAll(t, table, 500)
+	require.Equal(t, want, got, "seed %d", seed)
+}
+
+func TestDatesThatNoCalendarHas(t *testing.T) {
+	t.Parallel()
+	db := mariadb.Database(t)
+	db.Exec(t, "CREATE TABLE orders (id INT PRIMARY KEY, shipped DATE NOT NULL, at DATETIME(3) NOT NULL, seen TIMESTAMP NULL)",
+		"INSERT INTO orders VALUES (1, '0000-00-00', '2020-00-15 01:02:03', '0000-00-00'), (2, '2020-01-00', '2020-01-01', NULL), (3, '2020-01-01', '0000-01-01', '2020-01-01')")
+
+	t.Run("fail by default, naming column, row and remedy", func(t *testing.T) {
+		t.Parallel()
+		table := open(t, db, "orders", mysqltable.FailOnZeroDates)
+		require.False(t, table.Columns[1].Nullable)
+		_, err := table.Read(context.Background(), nil, 10, func(schema.Row) error { return nil })
+		for _, part := range []string{"table orders", "column shipped", "row id = 1", `"0000-00-00"`, "zero_dates"} {
+			require.ErrorContains(t, err, part)
+		}
+	})
+	t.Run("become NULL and are counted if the table says so", func(t *testing.T) {
+		t.Parallel()
+		table := open(t, db, "orders", mysqltable.NullZeroDates)
+		require.True(t, table.Columns[1].Nullable)
+		rows, _ := readAll(t, table, 10)
+		require.Equal(t, [][]string{
+			{"1", "NULL", "NULL", "NULL"},
+			{"2", "NULL", "2020-01-01 00:00:00.000", "NULL"},
+			{"3", "2020-01-01", "NULL", "2020-01-01 00:00:00"},
+		}, texts(table.Columns, rows))
+		require.Equal(t, map[string]int64{"shipped": 2, "at": 2, "seen": 1}, table.ZeroDates())
+	})
+	t.Run("an invalid day is never another day", func(t *testing.T) {
+		t.Parallel()
+		db.Exec(t, "CREATE TABLE leap (id INT PRIMARY KEY, born DATE)", "INSERT INTO leap VALUES (7, '2023-02-30')")
+		table := open(t, db, "leap", mysqltable.NullZeroDates)
+		_, err := table.Read(context.Background(), nil, 10, func(schema.Row) error { return nil })
+		require.ErrorContains(t, err, `column born, row id = 7: "2023-02-30"`)
+	})
+}
