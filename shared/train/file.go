@@ -108,14 +108,12 @@ func readLines(lines lineReader, columns Columns) (*Interactions, error) {
 // positions finds user, item, weight and time in a header; -1 for a column nobody asked for.
 func (c Columns) positions(header []string) ([4]int, error) {
 	at := [4]int{-1, -1, -1, -1}
-	for n, role := range []struct{ column, flag string }{
-		{c.User, "--user-column"}, {c.Item, "--item-column"}, {c.Weight, "--weight-column"}, {c.Time, "--time-column"},
-	} {
+	for n, role := range []struct{ name, column string }{{"user", c.User}, {"item", c.Item}, {"weight", c.Weight}, {"time", c.Time}} {
 		if role.column == "" && n >= 2 {
 			continue
 		}
 		if at[n] = slices.Index(header, role.column); at[n] < 0 {
-			return at, fmt.Errorf("no column %q, there are %s: name the right one with %s", role.column, strings.Join(header, ", "), role.flag)
+			return at, fmt.Errorf("no column %q, there are %s: say which one holds the %s", role.column, strings.Join(header, ", "), role.name)
 		}
 	}
 	return at, nil

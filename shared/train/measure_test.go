@@ -129,7 +129,7 @@ func TestParquetErrorsNameRowAndColumn(t *testing.T) {
 	_, err = train.ReadFile(path, plain)
 	require.ErrorContains(t, err, "x.parquet:2: column user: is NULL or empty")
 	_, err = train.ReadFile(path, train.Columns{User: "user", Item: "product"})
-	require.ErrorContains(t, err, `x.parquet: no column "product", there are user, item: name the right one with --item-column`)
+	require.ErrorContains(t, err, `x.parquet: no column "product", there are user, item: say which one holds the item`)
 	_, err = train.ReadFile(path, train.Columns{User: "user", Item: "item", Weight: "item"})
 	require.ErrorContains(t, err, "x.parquet:1: column item: is a string, want a number")
 }

@@ -1,0 +1,113 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/aws/aws-lambda-go/events"
+
+	"github.com/millrace/millrace/shared/dataset"
+	"github.com/millrace/millrace/shared/lake"
+	"github.com/millrace/millrace/shared/metrics"
+	"github.com/millrace/millrace/shared/model"
+	"github.com/millrace/millrace/shared/train"
+)
+
+// seed of initial factors and of the bootstrap. Any number does; a fixed one makes a retry write the same bytes.
+const seed = 1
+
+// tuneShare: the search may take a third of an invocation; the last trial may run over it, and then the chosen
+// settings are trained twice, once to be measured and once on everything. The demo needs two seconds of 900.
+const tuneShare = 3
+
+// trainer turns a published training set into a published model.
+type trainer struct {
+	store   lake.Store
+	bucket  string
+	dataset *dataset.Dataset
+	metrics *metrics.Emitter
+	now     func() time.Time
+}
+
+// Handle takes S3's "Object Created" event of a training set's marker.
+func (t *trainer) Handle(ctx context.Context, event events.EventBridgeEvent) error {
+	key, err := lake.CreatedMarker(event, t.bucket, "training")
+	if err != nil {
+		return err
+	}
+	set, marker, err := lake.ReadMarker[lake.TrainingSuccess](ctx, t.store, key, lake.TrainingFormat)
+	if err != nil {
+		return err
+	}
+	if set.Dataset != t.dataset.Name {
+		return fmt.Errorf("%s is of dataset %q, this function's is %q: see the stack's parameter Dataset", key, set.Dataset, t.dataset.Name)
+	}
+	version := lake.ModelVersion(set.Run, marker)
+	log := slog.With("dataset", set.Dataset, "run", string(set.Run), "version", version)
+
+	published, err := model.Open(ctx, t.store, lake.ModelMarker(version))
+	if err == nil {
+		log.InfoContext(ctx, "model is already published: nothing to do", "state", published.Manifest.State)
+		return nil
+	} else if !errors.Is(err, lake.ErrNotFound) {
+		return err
+	}
+
+	started := t.now()
+	input, err := train.FromLake(ctx, t.store, t.dataset, set)
+	if err != nil {
+		return err
+	}
+	log.InfoContext(ctx, "training starts", "rows", set.Rows, "users", len(input.Users), "items", len(input.Items))
+	chosen := train.Settings{Seed: seed}
+	if deadline, limited := ctx.Deadline(); limited {
+		chosen.TuneBudget, chosen.Now = deadline.Sub(started)/tuneShare, t.now
+	}
+	content, err := train.Run(ctx, input, chosen, func(p train.Progress) { logProgress(ctx, log, p) })
+	if err != nil {
+		return fmt.Errorf("model %s: %w", version, err)
+	}
+	manifest, first, err := model.Write(ctx, model.Destination{
+		Store: t.store, Dir: lake.ModelDir(version), Version: version,
+		Dataset: set.Dataset, Run: set.Run, Parents: []lake.Parent{marker},
+	}, content)
+	if err != nil {
+		return err
+	}
+	took := t.now().Sub(started)
+	log.InfoContext(ctx, "model published", "state", manifest.State, "reason", manifest.Reason, "first", first,
+		"dimension", manifest.Dimension, "items", manifest.Counts.Items, "users", manifest.Counts.Users, "seconds", took.Seconds())
+	t.emit(content.Metrics, took)
+	return nil
+}
+
+// logProgress logs each measured ranking, and each epoch of the stages that train to the end.
+func logProgress(ctx context.Context, log *slog.Logger, p train.Progress) {
+	log = log.With("stage", p.Stage, "dimension", p.Dimension, "alpha0", p.Alpha0, "lambda", p.Lambda, "epoch", p.Epoch.Number)
+	switch {
+	case p.Measured != nil:
+		log.InfoContext(ctx, "measured", "trial", p.Trial, "k", p.Measured.K, "recall", p.Measured.Recall, "ndcg", p.Measured.NDCG)
+	case p.Stage == train.Tuning:
+		log.DebugContext(ctx, "epoch", "trial", p.Trial, "loss", p.Epoch.Loss)
+	default:
+		log.InfoContext(ctx, "epoch", "of", p.Epoch.Of, "loss", p.Epoch.Loss)
+	}
+}
+
+func (t *trainer) emit(m model.Metrics, took time.Duration) {
+	var rejected float64
+	if m.State == lake.Rejected {
+		rejected = 1
+	}
+	t.metrics.Emit(map[string]string{"Dataset": t.dataset.Name},
+		metrics.Metric{Name: "TrainSeconds", Unit: metrics.Seconds, Value: took.Seconds()},
+		metrics.Metric{Name: "TrainingInteractions", Unit: metrics.Count, Value: float64(m.Data.Pairs)},
+		metrics.Metric{Name: "ModelRecall", Unit: metrics.None, Value: m.Model.Recall},
+		metrics.Metric{Name: "ModelNDCG", Unit: metrics.None, Value: m.Model.NDCG},
+		metrics.Metric{Name: "PopularityNDCG", Unit: metrics.None, Value: m.Popularity.NDCG},
+		metrics.Metric{Name: "ModelsRejected", Unit: metrics.Count, Value: rejected},
+	)
+}
