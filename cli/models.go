@@ -1,0 +1,125 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/url"
+
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
+	"github.com/spf13/cobra"
+)
+
+// modelVersion is a row of the API's GET /models.
+type modelVersion struct {
+	Version string `json:"version"`
+	State   string `json:"state"` // loading, ready, active, retired or rejected
+	Reason  string `json:"reason"`
+}
+
+// models lists the versions in the database, newest first.
+func (s *stack) models(ctx context.Context) ([]modelVersion, error) {
+	var answer struct {
+		Models []modelVersion `json:"models"`
+	}
+	return answer.Models, s.get(ctx, "/models", &answer)
+}
+
+// modelState is the state of a version in the database, "" if it is not there yet.
+func (s *stack) modelState(ctx context.Context, version string) (string, error) {
+	models, err := s.models(ctx)
+	for _, m := range models {
+		if m.Version == version {
+			return m.State, err
+		}
+	}
+	return "", err
+}
+
+func newRollback(o *options) *cobra.Command {
+	return &cobra.Command{
+		Use:   "rollback",
+		Short: "Make the previous model version active again",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			s, err := o.openStack(cmd.Context())
+			if err != nil {
+				return err
+			}
+			var swap struct {
+				Active   string `json:"active"`
+				Previous string `json:"previous"`
+			}
+			if err := s.command(cmd.Context(), map[string]string{"command": "rollback"}, &swap); err != nil {
+				return err
+			}
+			return o.show(cmd.OutOrStdout(), swap, func(w io.Writer) {
+				fmt.Fprintf(w, "%s is active; %s is kept and can be rolled back to\n", swap.Active, swap.Previous)
+			})
+		},
+	}
+}
+
+// command asks the loader, which alone may write to the model tables, and waits for its answer.
+func (s *stack) command(ctx context.Context, request, answer any) error {
+	function, err := s.output("LoaderFunctionName")
+	if err != nil {
+		return err
+	}
+	payload, err := json.Marshal(request)
+	if err != nil {
+		return err
+	}
+	out, err := lambda.NewFromConfig(s.cfg).Invoke(ctx, &lambda.InvokeInput{FunctionName: &function, Payload: payload})
+	if err != nil {
+		return fmt.Errorf("loader: %w", err)
+	}
+	if out.FunctionError != nil {
+		var failure struct {
+			Message string `json:"errorMessage"`
+		}
+		if json.Unmarshal(out.Payload, &failure) != nil || failure.Message == "" {
+			failure.Message = string(out.Payload)
+		}
+		return fmt.Errorf("loader: %s", failure.Message)
+	}
+	return json.Unmarshal(out.Payload, answer)
+}
+
+// recommendation is the API's answer for a user.
+type recommendation struct {
+	User         string `json:"user"`
+	ModelVersion string `json:"model_version"`
+	Strategy     string `json:"strategy"`
+	Items        []struct {
+		ID      string  `json:"id"`
+		Name    string  `json:"name"`
+		Score   float64 `json:"score"`
+		Because string  `json:"because,omitempty"`
+	} `json:"recommended_items"`
+}
+
+func newRecommend(o *options) *cobra.Command {
+	return &cobra.Command{
+		Use:   "recommend USER",
+		Short: "Ask the API what it recommends to a user",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			s, err := o.openStack(cmd.Context())
+			if err != nil {
+				return err
+			}
+			var r recommendation
+			if err := s.get(cmd.Context(), "/users/"+url.PathEscape(args[0])+"/recommendations", &r); err != nil {
+				return err
+			}
+			return o.show(cmd.OutOrStdout(), r, func(w io.Writer) {
+				fmt.Fprintf(w, "For %s (%s, model %s)\n", args[0], r.Strategy, r.ModelVersion)
+				for _, item := range r.Items {
+					fmt.Fprintf(w, "  %6.3f  %-10s  %s\n", item.Score, item.ID, item.Name)
+				}
+			})
+		},
+	}
+}
