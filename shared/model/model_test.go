@@ -231,3 +231,20 @@ func TestManifestThatIsNoArtifactIsRefused(t *testing.T) {
 	_, err := model.Open(t.Context(), lake.NewDirectory(t.TempDir()), lake.ModelMarker("none"))
 	require.ErrorIs(t, err, lake.ErrNotFound)
 }
+
+func TestEncoderOfAnotherVersionIsRefused(t *testing.T) {
+	t.Parallel()
+	to := destination(t.TempDir())
+	_, _, err := model.Write(t.Context(), to, content(t))
+	require.NoError(t, err)
+	key := lake.ModelMarker("v1")
+	body, etag, err := to.Store.Get(t.Context(), key)
+	require.NoError(t, err)
+	text, err := io.ReadAll(body)
+	require.NoError(t, err)
+	require.NoError(t, to.Store.PutIf(t.Context(), key, bytes.Replace(text, []byte(`"version": "v1"`), []byte(`"version": "v2"`), 1), etag))
+	a, err := model.Open(t.Context(), to.Store, key)
+	require.NoError(t, err)
+	_, err = a.Encoder(t.Context())
+	require.ErrorContains(t, err, "model v2: encoder.json is that of v1")
+}
