@@ -82,6 +82,8 @@ func (r *Reader) Next(row schema.Row) (schema.Row, error) {
 func (r *Reader) readBlock() error {
 	if r.src.Peek(); errors.Is(r.src.Error, io.EOF) {
 		return io.EOF
+	} else if r.src.Error != nil {
+		return fmt.Errorf("avro block: %w", r.src.Error)
 	}
 	rows, size := r.src.ReadLong(), r.src.ReadLong()
 	if rows < 0 || size < 4 || size > maxBlock {
