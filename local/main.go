@@ -34,6 +34,7 @@ func newCommand() *cobra.Command {
 		SilenceUsage:  true,
 	}
 	root.AddCommand(upCommand(), downCommand(), statusCommand(), envCommand(), mysqlServeCommand())
+	root.AddCommand(demoCommand(), samCommand(), invokeCommand(), invokeImageCommand())
 	return root
 }
 

@@ -19,6 +19,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 
 	"github.com/millrace/millrace/local/cloud"
+	"github.com/millrace/millrace/shared/lake"
 )
 
 // Session is what several invocations share: image, template, and the containers' way to the cloud's servers.
@@ -96,7 +97,7 @@ func (s *Session) Invoke(ctx context.Context, function string, event []byte, log
 	if err != nil {
 		return nil, err
 	}
-	if event, err = ownBucket(event, variables["LAKE_BUCKET"]); err != nil {
+	if event, err = forLake(ctx, event, s.outputs["LakeBucketName"], lake.NewBucket(s.aws, s.outputs["LakeBucketName"])); err != nil {
 		return nil, err
 	}
 	scratch, err := os.MkdirTemp("", "millrace-invoke-")
@@ -120,12 +121,22 @@ func (s *Session) Invoke(ctx context.Context, function string, event []byte, log
 	// An interrupt lets the SAM CLI remove its container.
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 10 * time.Second
-	var answer, tail bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &answer, io.MultiWriter(&tail, log)
+	var answer, said bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &answer, io.MultiWriter(&said, log)
 	if err := cmd.Run(); err != nil {
-		return nil, fmt.Errorf("sam local invoke %s: %w\n%s", function, err, strings.TrimSpace(tail.String()))
+		return nil, fmt.Errorf("sam local invoke %s: %w: %s", function, err, reason(said.String()))
 	}
 	return decode(answer.Bytes())
+}
+
+// reason is the line in which the SAM CLI says why it failed, without the Python traceback that may follow.
+func reason(said string) string {
+	for line := range strings.Lines(said) {
+		if message, ok := strings.CutPrefix(line, "Error: "); ok {
+			return strings.TrimSpace(message)
+		}
+	}
+	return "it gave no reason; it said: " + strings.TrimSpace(said)
 }
 
 // decode tells an error from an answer: the SAM CLI prints either and exits with zero.
