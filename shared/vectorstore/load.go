@@ -20,7 +20,8 @@ type Entity struct {
 	Features  map[string]string
 }
 
-// Model is a version to load. Its sequences verify what they read: a pair with an error ends them and the load.
+// Model is a version to load. Its sequences verify what they read: a pair with an error ends them, and the load with
+// that error, which is a *Defect if reading again would fail again.
 type Model struct {
 	Version, Dataset, Run       string
 	ManifestKey, ManifestSHA256 string
@@ -194,7 +195,7 @@ func fill(ctx context.Context, tx pgx.Tx, table pgx.Identifier, dimension int, e
 			return nil, nil
 		}
 		if err != nil {
-			sourceErr = &Defect{err}
+			sourceErr = err
 			return nil, sourceErr
 		}
 		if e.Features == nil {

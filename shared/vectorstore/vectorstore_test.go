@@ -221,7 +221,7 @@ func TestCorruptArtifactLeavesNothingBehind(t *testing.T) {
 	for name, spoil := range map[string]func(*vectorstore.Model){
 		"source fails half way": func(m *vectorstore.Model) {
 			m.Users = func(yield func(vectorstore.Entity, error) bool) {
-				_ = yield(vectorstore.Entity{ID: "1", Embedding: []float32{1, 2}}, nil) && yield(vectorstore.Entity{}, errors.New("checksum"))
+				_ = yield(vectorstore.Entity{ID: "1", Embedding: []float32{1, 2}}, nil) && yield(vectorstore.Entity{}, &vectorstore.Defect{Err: errors.New("checksum")})
 			}
 		},
 		"wrong dimension": func(m *vectorstore.Model) {
@@ -264,6 +264,18 @@ func TestCorruptArtifactLeavesNothingBehind(t *testing.T) {
 			b.load(t, "2") // repaired
 		})
 	}
+}
+
+func TestTroubleWhileReadingIsNotTheArtifactsFault(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	lost := errors.New("connection lost")
+	m := model("1")
+	m.Items = func(yield func(vectorstore.Entity, error) bool) { yield(vectorstore.Entity{}, lost) }
+	_, err := b.store.Load(b.ctx, m)
+	require.ErrorIs(t, err, lost)
+	var defect *vectorstore.Defect
+	require.NotErrorAs(t, err, &defect)
 }
 
 func TestAnActiveVersionIsNotRejectedAfterwards(t *testing.T) {

@@ -1,0 +1,139 @@
+// Package modelloader takes a published model from the lake into the vector store.
+package modelloader
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"iter"
+	"net"
+	"path"
+
+	"github.com/aws/smithy-go"
+
+	"github.com/millrace/millrace/shared/features"
+	"github.com/millrace/millrace/shared/lake"
+	"github.com/millrace/millrace/shared/model"
+	"github.com/millrace/millrace/shared/vectorstore"
+)
+
+// Files are read into memory one at a time: what a function of 1,024 MB can hold, checked before any of it is
+// allocated. 512 MiB is two million items of dimension 64. An encoder of dimension 1,024 takes some 12 MB.
+const (
+	maxTable   = 512 << 20
+	maxEncoder = 64 << 20
+)
+
+// Load loads the model that a manifest publishes and makes it active, or records why not. A manifest that the trainer's gate
+// rejected is recorded and no error. A defective artifact is recorded as rejected and is an error; the active
+// version stays. Everything else that fails can be tried again. Loading what is loaded already changes nothing.
+func Load(ctx context.Context, objects lake.Store, store *vectorstore.Store, manifestKey string) (vectorstore.Outcome, error) {
+	if err := store.Migrate(ctx); err != nil {
+		return vectorstore.Outcome{}, err
+	}
+	artifact, err := model.Open(ctx, objects, manifestKey)
+	if err != nil {
+		return vectorstore.Outcome{}, rejectUnreadable(ctx, store, manifestKey, classify(err))
+	}
+	m, err := describe(artifact, manifestKey)
+	if err == nil && artifact.Manifest.State == lake.Rejected {
+		reason := "rejected by the trainer: " + artifact.Manifest.Reason
+		return vectorstore.Outcome{Version: m.Version, Reason: reason}, store.Reject(ctx, m, reason)
+	}
+	if err == nil {
+		m.Encoder, err = encoder(ctx, artifact)
+	}
+	if err != nil {
+		return vectorstore.Outcome{}, reject(ctx, store, m, classify(err))
+	}
+	m.Items, m.Users = entities(artifact.Items(ctx)), entities(artifact.Users(ctx))
+	out, err := store.Load(ctx, m)
+	return out, reject(ctx, store, m, err)
+}
+
+// describe checks what can be checked before anything large is read.
+func describe(a *model.Artifact, manifestKey string) (vectorstore.Model, error) {
+	manifest := a.Manifest
+	m := vectorstore.Model{
+		Version: path.Base(path.Dir(manifestKey)), Dataset: manifest.Dataset, Run: string(manifest.Run),
+		ManifestKey: manifestKey, ManifestSHA256: a.Marker.SHA256, Dimension: manifest.Dimension, Distance: manifest.Distance,
+		ItemCount: manifest.Counts.Items, UserCount: manifest.Counts.Users,
+	}
+	var problems []error
+	if manifest.Version != m.Version {
+		problems = append(problems, fmt.Errorf("the manifest of %s says it is version %q", m.Version, manifest.Version))
+	}
+	if manifest.Counts.Items < 1 || manifest.Counts.Users < 0 {
+		problems = append(problems, fmt.Errorf("%d items and %d users", manifest.Counts.Items, manifest.Counts.Users))
+	}
+	limits := map[string]int64{model.ItemsFile: maxTable, model.UsersFile: maxTable, model.EncoderFile: maxEncoder}
+	for _, f := range manifest.Files {
+		if limit, read := limits[path.Base(f.Key)]; read && (f.Size < 1 || f.Size > limit) {
+			problems = append(problems, fmt.Errorf("%s has %d bytes, want 1 to %d", path.Base(f.Key), f.Size, limit))
+		}
+	}
+	metrics, err := json.Marshal(manifest.Metrics)
+	if err != nil {
+		problems = append(problems, fmt.Errorf("metrics: %w", err))
+	}
+	m.Metrics = metrics
+	return m, errors.Join(problems...)
+}
+
+func encoder(ctx context.Context, a *model.Artifact) (json.RawMessage, error) {
+	e, err := a.Encoder(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var text bytes.Buffer
+	err = features.WriteEncoder(&text, e)
+	return text.Bytes(), err
+}
+
+// entities passes an artifact's rows on; its errors are defects unless reading again may help.
+func entities(rows iter.Seq2[model.Entity, error]) iter.Seq2[vectorstore.Entity, error] {
+	return func(yield func(vectorstore.Entity, error) bool) {
+		for e, err := range rows {
+			if err != nil {
+				yield(vectorstore.Entity{}, classify(err))
+				return
+			}
+			if !yield(vectorstore.Entity{ID: e.ID, Name: e.Name, Embedding: e.Embedding, Bias: e.Bias, Cold: e.Cold, Features: e.Features}, nil) {
+				return
+			}
+		}
+	}
+}
+
+// classify tells a defective artifact from trouble while reading it.
+func classify(err error) error {
+	var call *smithy.OperationError
+	var network net.Error
+	switch {
+	case errors.Is(err, lake.ErrNotFound), errors.Is(err, lake.ErrStale): // the store's own words, whatever carried them
+		return &vectorstore.Defect{Err: err}
+	case errors.As(err, &call), errors.As(err, &network), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return err
+	}
+	return &vectorstore.Defect{Err: err}
+}
+
+// reject records a defect beside returning it.
+func reject(ctx context.Context, store *vectorstore.Store, m vectorstore.Model, err error) error {
+	var defect *vectorstore.Defect
+	if errors.As(err, &defect) {
+		m.Encoder = nil // it may be what is wrong
+		return errors.Join(err, store.Reject(ctx, m, defect.Error()))
+	}
+	return err
+}
+
+// rejectUnreadable records a version whose manifest says nothing that can be relied on.
+func rejectUnreadable(ctx context.Context, store *vectorstore.Store, manifestKey string, err error) error {
+	if errors.Is(err, lake.ErrNotFound) {
+		return err // no such version: nothing to record
+	}
+	return reject(ctx, store, vectorstore.Model{Version: path.Base(path.Dir(manifestKey)), ManifestKey: manifestKey}, err)
+}
