@@ -1,6 +1,7 @@
 package cloud_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -105,4 +106,21 @@ func TestProcessStartIsStableForOneProcess(t *testing.T) {
 	second, err := cloud.ProcessStart(os.Getpid())
 	require.NoError(t, err)
 	require.Equal(t, first, second)
+}
+
+func TestAServerThatDoesNotComeUpIsToldWithTheEndOfItsLog(t *testing.T) {
+	t.Parallel()
+	s := cloud.Settings{Root: t.TempDir(), Dir: t.TempDir()}
+	err := cloud.StartServer(t.Context(), s, "postgres", "sh", "-c", "echo data directory is damaged >&2; exit 3")
+	require.ErrorContains(t, err, "postgres ended at once")
+	require.ErrorContains(t, err, "data directory is damaged")
+
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	err = cloud.StartServer(ctx, s, "emulator", "sh", "-c", "echo still importing; exec sleep 300")
+	require.ErrorContains(t, err, "no answer")
+	require.ErrorContains(t, err, "still importing")
+	left, err := cloud.Status(s)
+	require.NoError(t, err)
+	require.Empty(t, left, "it was stopped again")
 }
