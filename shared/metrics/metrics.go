@@ -58,7 +58,7 @@ func (e *Emitter) Emit(dimensions map[string]string, metrics ...Metric) {
 	line["_aws"] = map[string]any{
 		"Timestamp": e.now().UnixMilli(),
 		"CloudWatchMetrics": []any{map[string]any{
-			"Namespace": Namespace, "Dimensions": [][]string{slices.Sorted(maps.Keys(dimensions))}, "Metrics": definitions,
+			"Namespace": Namespace, "Dimensions": [][]string{append([]string{}, slices.Sorted(maps.Keys(dimensions))...)}, "Metrics": definitions,
 		}},
 	}
 	// A metric must never fail the work it counts: an unwritable line is lost.

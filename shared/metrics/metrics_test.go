@@ -24,3 +24,10 @@ func TestLineIsEmbeddedMetricFormat(t *testing.T) {
 		"Table": "ratings", "RowsExtracted": 3, "ExtractTime": 0.5}`, out.String())
 	require.Equal(t, byte('\n'), out.Bytes()[out.Len()-1])
 }
+
+func TestNoDimensionIsAnEmptySet(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	metrics.New(&out, time.Now).Emit(nil, metrics.Metric{Name: "ModelsActivated", Unit: metrics.Count, Value: 1})
+	require.Contains(t, out.String(), `"Dimensions":[[]]`)
+}

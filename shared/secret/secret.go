@@ -75,3 +75,15 @@ func (d Database) PostgresURL() string {
 	}
 	return u.String()
 }
+
+// Postgres reads a secret as a connection string each time it is called: vectorstore.Open asks before every
+// connection, so a rotated password is the new one.
+func Postgres(c client, arn string) func(context.Context) (string, error) {
+	return func(ctx context.Context) (string, error) {
+		d, err := Read(ctx, c, arn)
+		if err != nil {
+			return "", err
+		}
+		return d.PostgresURL(), nil
+	}
+}
