@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"slices"
 	"strings"
@@ -21,6 +22,7 @@ type Cloud struct {
 
 	settings          Settings
 	progress          io.Writer
+	client            *http.Client
 	mysqlSecretARN    string
 	postgresSecretARN string
 }
@@ -70,6 +72,9 @@ func Up(ctx context.Context, settings Settings, progress io.Writer) (*Cloud, err
 		return nil, err
 	}
 	c.Addresses = st.Addresses
+	if c.client, err = s.emulatorClient(); err != nil {
+		return nil, err
+	}
 	if err := s.writeState(st); err != nil {
 		return nil, err
 	}
@@ -236,7 +241,11 @@ func Connect(settings Settings) (*Cloud, error) {
 		return nil, err
 	}
 	s.Auth = st.Auth
-	return &Cloud{settings: s, progress: io.Discard, Addresses: st.Addresses}, nil
+	client, err := s.emulatorClient()
+	if err != nil {
+		return nil, err
+	}
+	return &Cloud{settings: s, progress: io.Discard, Addresses: st.Addresses, client: client}, nil
 }
 
 // Variable is an environment variable.
@@ -246,13 +255,14 @@ type Variable struct{ Name, Value string }
 func (c *Cloud) Env() []Variable {
 	return []Variable{
 		{"AWS_ENDPOINT_URL", c.Addresses.Endpoint},
+		{"AWS_CA_BUNDLE", c.settings.certificatePath()},
 		{"AWS_ACCESS_KEY_ID", accessKey},
 		{"AWS_SECRET_ACCESS_KEY", secretKey},
 		{"AWS_REGION", Region},
 		{"AWS_DEFAULT_REGION", Region},
 		{"MYSQL_DSN", c.Addresses.MySQLDSN},
 		{"POSTGRES_URL", c.Addresses.PostgresURL},
-		{"STACK_NAME", c.settings.Stack},
+		{"MILLRACE_STACK", c.settings.Stack},
 	}
 }
 

@@ -56,7 +56,7 @@ func (c *Cloud) Deploy(ctx context.Context) error {
 		return command{words: append([]string{sam, words[0], "--config-file", filepath.Join(c.settings.Root, "samconfig.toml"), "--config-env", "local"}, words[1:]...), dir: c.settings.Root, environment: environment, log: c.settings.logPath("sam-" + words[0])}.run(ctx)
 	}
 	if err := c.step("sam build", func() (string, error) {
-		return "", run("build", "--build-dir", build)
+		return "", run(append([]string{"build", "--build-dir", build, "--parameter-overrides"}, overrides...)...)
 	}); err != nil {
 		return err
 	}

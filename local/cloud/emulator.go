@@ -2,6 +2,8 @@ package cloud
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"io"
 	"net/http"
@@ -45,7 +47,15 @@ func (s Settings) upEmulator(ctx context.Context, venv string) (r Record, fresh 
 	if err := os.MkdirAll(tmp, 0o755); err != nil {
 		return Record{}, false, err
 	}
-	endpoint := fmt.Sprintf("http://%s:%d", loopback, port)
+	cert, key, err := s.certificate(time.Now())
+	if err != nil {
+		return Record{}, false, fmt.Errorf("certificate for the emulator: %w", err)
+	}
+	client, err := s.emulatorClient()
+	if err != nil {
+		return Record{}, false, err
+	}
+	endpoint := fmt.Sprintf("https://%s:%d", loopback, port)
 	r, err = s.start(ctx, server{
 		name: emulatorName, address: endpoint, identity: identity,
 		dir: s.Dir, command: []string{filepath.Join(venv, "bin", "ministack")},
@@ -59,12 +69,15 @@ func (s Settings) upEmulator(ctx context.Context, venv string) (r Record, fresh 
 			"AWS_ACCESS_KEY_ID="+accessKey, "AWS_SECRET_ACCESS_KEY="+secretKey,
 			"AWS_EC2_METADATA_DISABLED=true",
 			"AUTH="+strconv.FormatBool(s.Auth),
+			// TLS, because the lake's bucket policy refuses anything else, and the emulator enforces it.
+			"USE_SSL=1", "MINISTACK_SSL_CERT="+cert, "MINISTACK_SSL_KEY="+key,
+			"AWS_CA_BUNDLE="+cert, "SSL_CERT_FILE="+cert, // the functions' own clients, and the emulator's
 			"IOT_MTLS_ENABLED=0", "SFTP_ENABLED=0", // listeners on fixed ports that nothing here uses
 			"PYTHONUNBUFFERED=1",
 		),
 		stop: syscall.SIGTERM,
 		ready: func(ctx context.Context) error {
-			return httpAnswers(ctx, endpoint+"/_ministack/ready")
+			return answers(ctx, client, endpoint+"/_ministack/ready")
 		},
 	})
 	return r, true, err
@@ -73,7 +86,7 @@ func (s Settings) upEmulator(ctx context.Context, venv string) (r Record, fresh 
 // plainEnvironment is what every program needs of our own environment.
 func plainEnvironment() []string {
 	var e []string
-	for _, name := range []string{"PATH", "HOME", "USER", "LANG", "LC_ALL", "SSL_CERT_FILE", "SSL_CERT_DIR"} {
+	for _, name := range []string{"PATH", "HOME", "USER", "LANG", "LC_ALL"} {
 		if value, ok := os.LookupEnv(name); ok {
 			e = append(e, name+"="+value)
 		}
@@ -81,15 +94,26 @@ func plainEnvironment() []string {
 	return append(e, "AWS_CONFIG_FILE="+os.DevNull, "AWS_SHARED_CREDENTIALS_FILE="+os.DevNull)
 }
 
-func httpAnswers(ctx context.Context, url string) error {
+// emulatorClient trusts the emulator's certificate, and asks no proxy for a loopback address.
+func (s Settings) emulatorClient() (*http.Client, error) {
+	text, err := os.ReadFile(s.certificatePath())
+	if err != nil {
+		return nil, fmt.Errorf("the emulator's certificate: %w", err)
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(text) {
+		return nil, fmt.Errorf("%s is not a certificate: remove it and start again", s.certificatePath())
+	}
+	return &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}}, nil
+}
+
+func answers(ctx context.Context, client *http.Client, url string) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return err
 	}
-	// Not the default transport: that one would ask a proxy of the user's for 127.0.0.1 under some settings.
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	response, err := client.Do(request)
 	if err != nil {
 		return err

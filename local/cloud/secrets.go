@@ -48,12 +48,11 @@ func postgresSecret(postgresURL string) (databaseSecret, error) {
 }
 
 // AWSConfig is the client configuration for the emulated cloud, as its root user.
-func (c *Cloud) AWSConfig() aws.Config { return awsConfig(c.Addresses.Endpoint) }
-
-func awsConfig(endpoint string) aws.Config {
+func (c *Cloud) AWSConfig() aws.Config {
 	return aws.Config{
 		Region:       Region,
-		BaseEndpoint: aws.String(endpoint),
+		BaseEndpoint: aws.String(c.Addresses.Endpoint),
+		HTTPClient:   c.client,
 		Credentials:  credentials.NewStaticCredentialsProvider(accessKey, secretKey, ""),
 	}
 }

@@ -17,7 +17,7 @@ type Settings struct {
 	// VenvDir holds the Python virtual environments, which are dear to make and can be shared. Empty: Dir.
 	VenvDir string `env:"LOCAL_VENV_DIR"`
 	// Stack is the name of the deployed stack.
-	Stack string `env:"STACK_NAME" envDefault:"millrace-local"`
+	Stack string `env:"MILLRACE_STACK" envDefault:"millrace-local"`
 	// MySQLDSN names a MySQL server of the user's own (go-sql-driver form, user:password@tcp(host:port)/database) to use instead of the embedded one.
 	MySQLDSN string `env:"MYSQL_DSN"`
 	// Auth makes the emulator enforce IAM policies.

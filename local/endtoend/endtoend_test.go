@@ -55,7 +55,7 @@ func setup(t *testing.T) *system {
 	}
 	here, err := os.Getwd()
 	require.NoError(t, err)
-	environ := map[string]string{"LOCAL_DIR": t.TempDir(), "LOCAL_AUTH": "true", "STACK_NAME": "millrace-e2e"}
+	environ := map[string]string{"LOCAL_DIR": t.TempDir(), "LOCAL_AUTH": "true", "MILLRACE_STACK": "millrace-e2e"}
 	settings, err := cloud.SettingsFrom(environ, here)
 	require.NoError(t, err)
 	settings.VenvDir = filepath.Join(settings.Root, ".local")
@@ -226,7 +226,7 @@ func (s *system) modelIsGood(t *testing.T, version string) {
 	var metrics struct {
 		State string
 		Gain  struct {
-			NDCG     float64                    `json:"ndcg"`
+			NDCG     float64                     `json:"ndcg"`
 			Interval struct{ Low, High float64 } `json:"ndcg_interval_95"`
 		} `json:"gain_over_popularity"`
 	}
