@@ -84,7 +84,7 @@ func (s *Stream) Write(ctx context.Context, lines [][]byte) (failed []int, err e
 	}
 	if reasons != nil {
 		slices.Sort(failed)
-		return failed, fmt.Errorf("Firehose stream %s: %d of %d lines not delivered: %w", s.name, len(failed), len(lines), errors.Join(reasons...))
+		return failed, fmt.Errorf("delivery stream %s: %d of %d lines not delivered: %w", s.name, len(failed), len(lines), errors.Join(reasons...))
 	}
 	return nil, nil
 }

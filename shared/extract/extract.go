@@ -34,7 +34,7 @@ type Limits struct {
 	FileBytes      int64 // of Avro: a file ends with the chunk that reaches this
 }
 
-// DefaultLimits: a chunk of 16 MiB is read and reconciled within seconds, and is what a
+// DefaultLimits have reasons: a chunk of 16 MiB is read and reconciled within seconds, and is what a
 // difference points to; files of 128 MiB are what Athena and a Lambda of 1 GB read well.
 var DefaultLimits = Limits{FirstChunkRows: 10_000, ChunkBytes: 16 << 20, FileBytes: 128 << 20}
 

@@ -168,7 +168,7 @@ func (out *chunk) add(c *column, p page, row int64, encoding parquet.Encoding, b
 		DefinitionLevelEncoding: parquet.Encoding_RLE, RepetitionLevelEncoding: parquet.Encoding_RLE,
 	}
 	serializer := thrift.NewTSerializer()
-	serializer.Protocol = thrift.NewTCompactProtocolFactory().GetProtocol(serializer.Transport)
+	serializer.Protocol = thrift.NewTCompactProtocolFactoryConf(&thrift.TConfiguration{}).GetProtocol(serializer.Transport)
 	raw, err := serializer.Write(context.Background(), header)
 	if err != nil {
 		panic(err) // into memory: cannot happen
