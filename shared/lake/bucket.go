@@ -34,6 +34,9 @@ func NewBucket(cfg aws.Config, name string) *Bucket {
 	client := s3.NewFromConfig(cfg, func(o *s3.Options) {
 		// An endpoint of one's own is an emulator, whose buckets have no host names.
 		o.UsePathStyle = cfg.BaseEndpoint != nil
+		// The SDK warns for each object of several parts that it did not check its composite checksum.
+		// What a marker lists is checked by SHA-256 (Open).
+		o.DisableLogOutputChecksumValidationSkipped = true
 	})
 	return &Bucket{name: name, client: client, upload: transfermanager.New(client, func(o *transfermanager.Options) {
 		o.PartSizeBytes, o.MultipartUploadThreshold, o.Concurrency = partBytes, partBytes, partsInFlight
@@ -64,7 +67,11 @@ func (b *Bucket) PutIf(ctx context.Context, key string, body []byte, etag string
 		in.IfMatch = &etag
 	}
 	_, err := b.client.PutObject(ctx, in)
-	return b.explain("write", key, err)
+	err = b.explain("write", key, err)
+	if errors.Is(err, ErrNotFound) { // S3's answer to If-Match where nothing is (any more)
+		err = fmt.Errorf("%w: %w", ErrChanged, err)
+	}
+	return err
 }
 
 // List returns the keys below prefix in order.
