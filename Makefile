@@ -10,6 +10,49 @@ STAGE ?= default
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / {sub("%", "<function>", $$1); printf "  \033[1m%-20s\033[0m %s\n", $$1, $$2}' Makefile
 
+# ── The whole system on this machine ────────────────────────────────────────────────────────────────────────────────
+
+.PHONY: demo up down status env
+demo: ## Real rows to real recommendations on this machine: no AWS account, no Docker
+	@go run ./local demo
+
+up: ## Start the local cloud and deploy into it what changed
+	@go run ./local up
+
+down: ## Stop what up and demo started
+	@go run ./local down
+
+status: ## Show what of it runs
+	@go run ./local status
+
+env: ## Print what a shell needs to talk to it: eval "`make -s env`"
+	@go run ./local env
+
+# ── Change it ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+.PHONY: check check-static test
+check: ## Format, vet and unit tests without any server: after every change
+	@$(call must_print_nothing,gofmt -l $(GO_DIRECTORIES))
+	go vet work
+	go test $(addsuffix /...,$(filter-out ./local,$(MODULES)))
+
+check-static: ## All that can be found without running it
+	@$(call must_print_nothing,gofmt -l $(GO_DIRECTORIES))
+	go vet work
+	go run $(STATICCHECK) work
+	@for module in $(MODULES); do echo go mod tidy -diff in $$module && (cd $$module && GOWORK=off go mod tidy -diff) || exit; done
+	@$(MAKE) --no-print-directory ARTIFACTS_DIR='$(CURDIR)/.local/check' $(addprefix build-,$(addsuffix Function,$(FUNCTIONS)))
+	go run ./local sam validate --lint
+
+test: ## All tests, with servers of their own: units, integration, end to end
+	@go run ./local test
+
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GO_DIRECTORIES := cli functions local shared
+# Those of go.work.
+MODULES = $(patsubst $(CURDIR)/%,./%,$(shell go list -m -f '{{.Dir}}'))
+must_print_nothing = found=$$($(1)) && if [ -n "$$found" ]; then echo 'not as $(1) wants it:' && echo "$$found" && exit 1; fi
+
 # ── Build and deploy ────────────────────────────────────────────────────────────────────────────────────────────────
 
 .PHONY: build validate deploy
@@ -40,12 +83,9 @@ FUNCTIONS := Extractor Partitioner Trainset Trainer Loader Recommender Api
 lowercase = $(shell echo $(1) | tr 'A-Z' 'a-z')
 # $(call logical_id,extractor) is ExtractorFunction.
 logical_id = $(or $(strip $(foreach f,$(FUNCTIONS),$(if $(filter $(1),$(call lowercase,$(f))),$(f)Function))),$(error there is no function $(1): one of $(call lowercase,$(FUNCTIONS))))
-event = $(or $(EVENT),$(firstword $(wildcard events/$(1)-*.json)),$(error no event for $(1): EVENT=file.json))
 
-invoke-%: ## Run one function in Docker with its first events/<function>-*.json, or EVENT=file
-	$(SAM) build $(call logical_id,$*) --build-dir .local/invoke \
-	  --parameter-overrides Architecture=$(if $(filter arm64 aarch64,$(shell uname -m)),arm64,x86_64)
-	$(SAM) local invoke $(call logical_id,$*) --config-file $(CURDIR)/samconfig.toml --template .local/invoke/template.yaml --event $(call event,$*)
+invoke-%: ## Run one function in Docker on the local cloud, with its first events/<function>-*.json or EVENT=file
+	@go run ./local invoke $* $(EVENT)
 
 logs-%: ## Follow the log of one function (STAGE=local: of the emulated cloud)
 	$(SAM) logs --config-env $(STAGE) --name $(call logical_id,$*) --tail
