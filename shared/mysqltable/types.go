@@ -16,6 +16,7 @@ type declared struct {
 	args     []int  // of the parentheses, if they are numbers
 	unsigned bool
 	zerofill bool
+	charset  string // of text columns; filled by introspection
 }
 
 var columnType = regexp.MustCompile(`^([a-z0-9]+)(?:\((.*)\))?( unsigned)?( zerofill)?(?: /\*.*\*/)?$`)

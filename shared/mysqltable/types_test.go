@@ -99,6 +99,24 @@ func TestEveryTypeIsReadExactlyAndHasTheServersChecksum(t *testing.T) {
 	}
 }
 
+// Side by side in one CONCAT_WS, types and character sets could convert each other.
+func TestAllTypesInOneRowHaveTheServersChecksum(t *testing.T) {
+	t.Parallel()
+	db := mariadb.Database(t)
+	var columns, values []string
+	for i, c := range matrix {
+		for sql := range c.values {
+			columns, values = append(columns, fmt.Sprintf("c%d %s NOT NULL", i, c.columnType)), append(values, sql)
+			break
+		}
+	}
+	columns = append(columns, "u1 VARCHAR(5) COLLATE utf8mb4_bin", "u2 VARCHAR(5) CHARACTER SET utf8mb3 NOT NULL", "a VARCHAR(5) CHARACTER SET ascii COLLATE ascii_bin")
+	values = append(values, "'é'", "'ü'", "'x'")
+	db.Exec(t, "CREATE TABLE wide ("+strings.Join(columns, ", ")+")", "INSERT INTO wide VALUES ("+strings.Join(values, ", ")+")")
+	rows, _ := readAll(t, open(t, db, "wide", mysqltable.FailOnZeroDates), 10)
+	require.Len(t, rows, 1)
+}
+
 func TestTypesThatCannotBeCarriedAreRefusedTogetherWithARemedy(t *testing.T) {
 	t.Parallel()
 	db := mariadb.Database(t)
