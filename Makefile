@@ -40,7 +40,7 @@ check-static: ## All that can be found without running it
 	@$(call must_print_nothing,gofmt -l $(GO_DIRECTORIES))
 	go vet work
 	go run $(STATICCHECK) work
-	@for module in $(MODULES); do echo go mod tidy -diff in $$module && (cd $$module && GOWORK=off go mod tidy -diff) || exit; done
+	@result=0; for module in $(MODULES); do echo go mod tidy -diff in $$module; (cd $$module && GOWORK=off go mod tidy -diff) || result=1; done; exit $$result
 	@$(MAKE) --no-print-directory ARTIFACTS_DIR='$(CURDIR)/.local/check' $(addprefix build-,$(addsuffix Function,$(FUNCTIONS)))
 	go run ./local sam validate --lint
 
