@@ -139,8 +139,9 @@ func TestRecordOfTheSameEventAndModelHasTheSameId(t *testing.T) {
 	e, err := event.Parse([]byte(`{"session_id":"s","customer_number":7,"city":"Łódź","browse_history":[{"product_code":"i03","quantity":"2"}]}`), names)
 	require.NoError(t, err)
 	record := func(id string, at int64) map[string]any {
-		line, err := m.AppendRecord(nil, names.Item, e, nil, id, time.Unix(at, 0))
+		line, strategy, err := m.AppendRecord(nil, names.Item, e, nil, id, time.Unix(at, 0))
 		require.NoError(t, err)
+		require.Equal(t, recommend.Session, strategy)
 		var r map[string]any
 		require.NoError(t, json.Unmarshal(line, &r))
 		return r

@@ -1,0 +1,156 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/aws/aws-lambda-go/events"
+
+	"github.com/millrace/millrace/shared/activemodel"
+	"github.com/millrace/millrace/shared/dataset"
+	"github.com/millrace/millrace/shared/metrics"
+	"github.com/millrace/millrace/shared/vectorstore"
+)
+
+// recommender answers batches of shop events.
+type recommender struct {
+	names      dataset.Event
+	models     *activemodel.Cache
+	activity   activityStore
+	records    recordSink
+	quarantine objectStore
+	metrics    *metrics.Emitter
+	now        func() time.Time
+}
+
+// activityStore remembers what users did, each event at most once.
+type activityStore interface {
+	RecordActivity(context.Context, []vectorstore.Activity) error
+}
+
+// recordSink delivers lines and tells the positions of those it could not.
+type recordSink interface {
+	Write(context.Context, [][]byte) (failed []int, err error)
+}
+
+// objectStore keeps rejected events.
+type objectStore interface {
+	Put(ctx context.Context, key string, r io.Reader) error
+}
+
+// respite is kept back from the function's time: an answer that comes too late is no answer, and the whole batch is repeated.
+const respite = 2 * time.Second
+
+// Handle answers a batch. It returns the first record that has to be tried again; Lambda then repeats the batch from there.
+// What can never be processed is put into quarantine and counts as processed. It returns no error: a failed
+// invocation would repeat the records before the failure too.
+func (r *recommender) Handle(ctx context.Context, batch events.KinesisEvent) (events.KinesisEventResponse, error) {
+	if deadline, ok := ctx.Deadline(); ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, deadline.Add(-respite))
+		defer cancel()
+	}
+	retry, err := r.process(ctx, batch.Records)
+	if err != nil {
+		slog.ErrorContext(ctx, "batch not finished: Lambda tries again from the first record that failed",
+			"error", err, "records", len(batch.Records), "from", retry)
+	}
+	var response events.KinesisEventResponse
+	if retry < len(batch.Records) {
+		response.BatchItemFailures = []events.KinesisBatchItemFailure{{ItemIdentifier: batch.Records[retry].Kinesis.SequenceNumber}}
+	}
+	return response, nil
+}
+
+// process returns the position of the first record to try again, len(records) if there is none, and why.
+func (r *recommender) process(ctx context.Context, records []events.KinesisEventRecord) (retry int, err error) {
+	valid, rejected := r.read(records)
+	retry = len(records)
+	for _, bad := range rejected {
+		if err = r.putAside(ctx, bad); err != nil {
+			retry = bad.record
+			break
+		}
+	}
+	// What comes after a record that is tried again comes again with it; what comes before it does not.
+	valid = slices.DeleteFunc(valid, func(v shopEvent) bool { return v.record >= retry })
+	if len(valid) == 0 {
+		r.count(nil, len(rejected), 0)
+		return retry, err
+	}
+	failed, answerErr := r.answer(ctx, valid, len(rejected))
+	if len(failed) > 0 {
+		retry = valid[failed[0]].record
+	}
+	return retry, errors.Join(err, answerErr)
+}
+
+// answer writes a record for each event and returns the positions of the events without one, ascending, and why.
+func (r *recommender) answer(ctx context.Context, valid []shopEvent, rejected int) (failed []int, err error) {
+	none := []int{0} // a failure before the first delivery concerns all of them
+	model, err := r.models.Active(ctx)
+	if err != nil {
+		return none, err
+	}
+	users, err := model.Users(ctx, userIDs(valid))
+	if err != nil {
+		return none, err
+	}
+	lines, strategies := make([][]byte, len(valid)), map[string]int{}
+	for n, v := range valid {
+		line, strategy, err := model.AppendRecord(nil, r.names.Item, v.event, users[v.event.User], v.id, r.now())
+		if err != nil {
+			return none, err
+		}
+		lines[n] = line
+		strategies[strategy]++
+	}
+	// Activity first: it is idempotent, so a repetition after a failed delivery changes nothing.
+	if err := r.activity.RecordActivity(ctx, activities(valid)); err != nil {
+		return none, err
+	}
+	failed, err = r.records.Write(ctx, lines)
+	r.count(strategies, rejected, len(failed))
+	slog.DebugContext(ctx, "batch answered", "model", model.Version, "events", len(valid), "rejected", rejected, "failed", len(failed))
+	return failed, err
+}
+
+func userIDs(list []shopEvent) []string {
+	ids := map[string]bool{}
+	for _, v := range list {
+		if v.event.User != "" {
+			ids[v.event.User] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(ids))
+}
+
+func activities(list []shopEvent) []vectorstore.Activity {
+	var all []vectorstore.Activity
+	for _, v := range list {
+		if v.event.User == "" {
+			continue
+		}
+		a := vectorstore.Activity{User: v.event.User, EventID: v.id, Session: v.event.Session, HappenedAt: v.arrived}
+		for _, e := range v.event.History {
+			a.Items = append(a.Items, vectorstore.Seen{Item: e.Item, Quantity: e.Quantity, InCart: e.InCart})
+		}
+		all = append(all, a)
+	}
+	return all
+}
+
+func (r *recommender) count(strategies map[string]int, rejected, failed int) {
+	r.metrics.Emit(nil,
+		metrics.Metric{Name: "EventsQuarantined", Unit: metrics.Count, Value: float64(rejected)},
+		metrics.Metric{Name: "RecordsNotDelivered", Unit: metrics.Count, Value: float64(failed)})
+	for _, strategy := range slices.Sorted(maps.Keys(strategies)) {
+		r.metrics.Emit(map[string]string{"Strategy": strategy},
+			metrics.Metric{Name: "EventsAnswered", Unit: metrics.Count, Value: float64(strategies[strategy])})
+	}
+}
