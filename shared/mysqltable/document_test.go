@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/millrace/millrace/shared/avrofile"
+	"github.com/millrace/millrace/shared/catalog"
 	"github.com/millrace/millrace/shared/mysqltable"
 	"github.com/millrace/millrace/shared/parquetwriter"
 	"github.com/millrace/millrace/shared/schema"
@@ -39,7 +40,7 @@ func TestTypesDocumentSaysWhatTheCodeDoes(t *testing.T) {
 			bases = append(bases, regexp.MustCompile(`^\w+`).FindString(columnType))
 			c, err := mysqltable.Column("c", columnType, false)
 			require.NoError(t, err)
-			this := fmt.Sprintf("| %s | %s | %s | %s | %s |", types, kindText(c), avroText(t, c), parquetText(t, c), glueText(line))
+			this := fmt.Sprintf("| %s | %s | %s | %s | %s |", types, kindText(c), avroText(t, c), parquetText(t, c), catalog.Type(c))
 			if out != "" {
 				require.Equal(t, out, this, "types of one line travel alike: %s", columnType)
 			}
@@ -102,10 +103,4 @@ func parquetText(t *testing.T, c schema.Column) string {
 		text += " " + logical
 	}
 	return text
-}
-
-// glueText is left as it stands: package catalog is what maps to Glue.
-func glueText(line string) string {
-	cells := strings.Split(line, "|")
-	return strings.TrimSpace(cells[len(cells)-2])
 }
