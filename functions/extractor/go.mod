@@ -6,6 +6,7 @@ require (
 	github.com/aws/aws-sdk-go-v2/service/secretsmanager v1.50.10
 	github.com/go-sql-driver/mysql v1.10.1
 	github.com/millrace/millrace/shared v0.0.0
+	github.com/stretchr/testify v1.12.1
 )
 
 require (
