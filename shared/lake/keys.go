@@ -30,10 +30,11 @@ func RawPart(table string, run Run, n int) string {
 // RawMarker is the key of a run's manifest, written after its files.
 func RawMarker(table string, run Run) string { return RawDir(table, run) + rawMarker }
 
+// CuratedRoot holds all days of a table.
+func CuratedRoot(table string) string { return "curated/" + Escape(table) + "/" }
+
 // CuratedDir holds a table's Parquet files of one day.
-func CuratedDir(table string, run Run) string {
-	return "curated/" + Escape(table) + "/dt=" + run.Date() + "/"
-}
+func CuratedDir(table string, run Run) string { return CuratedRoot(table) + "dt=" + run.Date() + "/" }
 
 // CuratedPart is the key of the n-th file of a partition ("" for an unpartitioned table, else from Partition).
 func CuratedPart(table string, run Run, partition string, n int) string {
@@ -43,9 +44,12 @@ func CuratedPart(table string, run Run, partition string, n int) string {
 // CuratedMarker is the key of the marker that publishes a table's day.
 func CuratedMarker(table string, run Run) string { return CuratedDir(table, run) + successMarker }
 
+// TrainingRoot holds all days of a dataset's training set.
+func TrainingRoot(dataset string) string { return "training/" + Escape(dataset) + "/" }
+
 // TrainingDir holds a dataset's training set of one day.
 func TrainingDir(dataset string, run Run) string {
-	return "training/" + Escape(dataset) + "/dt=" + run.Date() + "/"
+	return TrainingRoot(dataset) + "dt=" + run.Date() + "/"
 }
 
 // TrainingPart is the key of the n-th file of a training set.

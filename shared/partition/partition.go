@@ -35,6 +35,9 @@ func Write(ctx context.Context, s lake.Store, manifestKey string, o Options) (Re
 	if err != nil {
 		return Result{}, err
 	}
+	if belongs := lake.RawMarker(manifest.Table, manifest.Run); belongs != manifestKey {
+		return Result{}, fmt.Errorf("manifest %s says table %s, run %s: it belongs at %s", manifestKey, manifest.Table, manifest.Run, belongs)
+	}
 	marker, published, err := lake.Replace(ctx, s, lake.Replacement[lake.CuratedSuccess]{
 		Dir: lake.CuratedDir(manifest.Table, manifest.Run), Key: lake.CuratedMarker(manifest.Table, manifest.Run), Format: lake.CuratedFormat,
 		Run: manifest.Run, Parents: []lake.Parent{parent},
