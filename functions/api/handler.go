@@ -1,0 +1,192 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/millrace/millrace/shared/activemodel"
+	"github.com/millrace/millrace/shared/dataset"
+	"github.com/millrace/millrace/shared/event"
+	"github.com/millrace/millrace/shared/recommend"
+	"github.com/millrace/millrace/shared/vectorstore"
+)
+
+// api answers from the active model and puts events into the stream.
+type api struct {
+	names      dataset.Event
+	models     *activemodel.Cache
+	store      activityReader
+	stream     eventStream
+	streamName string
+	now        func() time.Time
+	wait       func(context.Context, time.Duration) error
+	random     func() float64
+}
+
+// activityReader is what is read of the database beside the model.
+type activityReader interface {
+	LatestSession(ctx context.Context, user string, since time.Time) ([]vectorstore.Seen, error)
+	Versions(ctx context.Context) ([]vectorstore.Version, error)
+}
+
+const (
+	defaultLimit = recommend.ListLength
+	maxLimit     = 100 // more is an export: SQL over item_emb gives that
+	// What a user looked at yesterday is not the session any more; the trained vector knows it from the next night on.
+	sessionAge = 24 * time.Hour
+)
+
+// Handler is the API. Every error is application/problem+json.
+func (a *api) Handler() http.Handler {
+	mux := http.NewServeMux()
+	for _, r := range []struct {
+		method, path string
+		answer       func(http.ResponseWriter, *http.Request) error
+	}{
+		{http.MethodGet, "/users/{id}/recommendations", a.recommendations},
+		{http.MethodGet, "/items/{id}/similar", a.similar},
+		{http.MethodGet, "/models", a.versions},
+		{http.MethodPost, "/events", a.events},
+	} {
+		mux.Handle(r.method+" "+r.path, endpoint(r.answer))
+		mux.Handle(r.path, endpoint(func(w http.ResponseWriter, q *http.Request) error {
+			w.Header().Set("Allow", r.method)
+			return &problem{Status: http.StatusMethodNotAllowed, Detail: fmt.Sprintf("%s takes %s, not %s.", r.path, r.method, q.Method)}
+		}))
+	}
+	mux.Handle("/", endpoint(func(_ http.ResponseWriter, q *http.Request) error {
+		return &problem{Status: http.StatusNotFound,
+			Detail: fmt.Sprintf("There is no %q. There are GET /users/{id}/recommendations, GET /items/{id}/similar, GET /models and POST /events.", q.URL.Path)}
+	}))
+	return mux
+}
+
+type item struct {
+	ID      string   `json:"id"`
+	Name    string   `json:"name"`
+	Score   float32  `json:"score"`
+	Because *because `json:"because,omitempty"`
+}
+
+// because is the item of the session that a recommendation is owed to.
+type because struct {
+	ID   string `json:"id"`
+	Name string `json:"name"`
+}
+
+func (a *api) recommendations(w http.ResponseWriter, q *http.Request) error {
+	limit, err := limit(q)
+	if err != nil {
+		return err
+	}
+	user := q.PathValue("id")
+	model, request, err := a.request(q.Context(), user)
+	if errors.Is(err, vectorstore.ErrGone) { // two new versions since the pointer was read: read it again
+		model, request, err = a.request(q.Context(), user)
+	}
+	if err != nil {
+		return err
+	}
+	request.Limit = limit
+	answer, err := model.Answer(request)
+	if err != nil {
+		return err
+	}
+	items := []item{}
+	for _, i := range answer.Items {
+		listed := item{ID: i.ID, Name: i.Name, Score: i.Score}
+		if name, known := model.Name(i.Because); known {
+			listed.Because = &because{i.Because, name}
+		}
+		items = append(items, listed)
+	}
+	return writeJSON(w, http.StatusOK, struct {
+		User         string    `json:"user"`
+		Items        []item    `json:"recommended_items"`
+		Strategy     string    `json:"strategy"`
+		ModelVersion string    `json:"model_version"`
+		GeneratedAt  time.Time `json:"generated_at"`
+	}{user, items, answer.Strategy, model.Version, a.now().UTC()})
+}
+
+// request collects what is known of a user: the trained vector, and today's session.
+func (a *api) request(ctx context.Context, user string) (*activemodel.Model, recommend.Request, error) {
+	model, err := a.models.Active(ctx)
+	if err != nil {
+		return nil, recommend.Request{}, err
+	}
+	users, err := model.Users(ctx, []string{user})
+	if err != nil {
+		return nil, recommend.Request{}, err
+	}
+	seen, err := a.store.LatestSession(ctx, user, a.now().Add(-sessionAge))
+	if err != nil {
+		return nil, recommend.Request{}, err
+	}
+	r := recommend.Request{User: users[user]}
+	for _, s := range seen {
+		r.History = append(r.History, event.Entry{Item: s.Item, Quantity: s.Quantity, InCart: s.InCart})
+	}
+	return model, r, nil
+}
+
+type near struct {
+	ID       string  `json:"id"`
+	Name     string  `json:"name"`
+	Distance float32 `json:"distance"`
+}
+
+func (a *api) similar(w http.ResponseWriter, q *http.Request) error {
+	limit, err := limit(q)
+	if err != nil {
+		return err
+	}
+	model, err := a.models.Active(q.Context())
+	if err != nil {
+		return err
+	}
+	id := q.PathValue("id")
+	list, known := model.Similar(id, limit)
+	if !known {
+		return &problem{Status: http.StatusNotFound, Detail: fmt.Sprintf("Item %q is not in model %s: either the shop has no such item, "+
+			"or it is newer than the batch the model was trained on (the next night's knows it). Identifiers are case-sensitive.", id, model.Version)}
+	}
+	items := []near{}
+	for _, n := range list {
+		items = append(items, near{n.ID, n.Name, n.Distance})
+	}
+	name, _ := model.Name(id)
+	return writeJSON(w, http.StatusOK, struct {
+		Item         string `json:"item"`
+		Name         string `json:"name"`
+		Items        []near `json:"similar_items"`
+		ModelVersion string `json:"model_version"`
+	}{id, name, items, model.Version})
+}
+
+func (a *api) versions(w http.ResponseWriter, q *http.Request) error {
+	list, err := a.store.Versions(q.Context())
+	if err != nil {
+		return err
+	}
+	if list == nil {
+		list = []vectorstore.Version{}
+	}
+	return writeJSON(w, http.StatusOK, map[string]any{"models": list})
+}
+
+func limit(q *http.Request) (int, error) {
+	text := q.URL.Query().Get("limit")
+	if text == "" {
+		return defaultLimit, nil
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 || n > maxLimit {
+		return 0, &problem{Status: http.StatusBadRequest, Detail: fmt.Sprintf("limit is %q: want a number from 1 to %d.", text, maxLimit)}
+	}
+	return n, nil
+}

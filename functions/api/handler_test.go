@@ -1,0 +1,345 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	lambda "github.com/aws/aws-lambda-go/events"
+	"github.com/aws/aws-lambda-go/lambdaurl"
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
+	"github.com/stretchr/testify/require"
+
+	"github.com/millrace/millrace/shared/activemodel"
+	"github.com/millrace/millrace/shared/dataset"
+	"github.com/millrace/millrace/shared/shoptest"
+	"github.com/millrace/millrace/shared/vectorstore"
+)
+
+var now = time.Date(2026, 11, 22, 9, 0, 0, 0, time.UTC)
+
+// stream keeps what is put; refuse tells which entries of which call a busy shard refuses.
+type stream struct {
+	refuse func(call, entry int) bool
+	err    error
+	calls  int
+	put    []types.PutRecordsRequestEntry
+}
+
+func (s *stream) PutRecords(_ context.Context, in *kinesis.PutRecordsInput, _ ...func(*kinesis.Options)) (*kinesis.PutRecordsOutput, error) {
+	if s.err != nil {
+		return nil, s.err
+	}
+	out := &kinesis.PutRecordsOutput{}
+	for n, e := range in.Records {
+		if s.refuse != nil && s.refuse(s.calls, n) {
+			out.Records = append(out.Records, types.PutRecordsResultEntry{ErrorCode: aws.String("ProvisionedThroughputExceededException")})
+			continue
+		}
+		s.put = append(s.put, e)
+		out.Records = append(out.Records, types.PutRecordsResultEntry{ShardId: aws.String("shardId-000000000000"), SequenceNumber: aws.String(fmt.Sprint(len(s.put)))})
+	}
+	s.calls++
+	return out, nil
+}
+
+type bundle struct {
+	api     *api
+	store   *vectorstore.Store
+	stream  *stream
+	version string
+}
+
+// empty has a database without a model.
+func empty(t *testing.T) bundle {
+	shop, err := dataset.Load("classicmodels")
+	require.NoError(t, err)
+	b := bundle{store: shoptest.Store(t), stream: &stream{}}
+	b.api = &api{
+		names: shop.Event, models: activemodel.New(b.store), store: b.store, stream: b.stream, streamName: "events",
+		now: func() time.Time { return now }, wait: func(context.Context, time.Duration) error { return nil }, random: func() float64 { return 0.5 },
+	}
+	return b
+}
+
+func setup(t *testing.T) bundle {
+	b := empty(t)
+	b.version = shoptest.Load(t, b.store, "20261122T020000Z")
+	return b
+}
+
+// offline needs no database: requests that end before one is asked.
+func offline(t *testing.T) bundle {
+	shop, err := dataset.Load("classicmodels")
+	require.NoError(t, err)
+	b := bundle{stream: &stream{}}
+	b.api = &api{names: shop.Event, stream: b.stream, streamName: "events", random: func() float64 { return 0.5 },
+		wait: func(context.Context, time.Duration) error { return nil }}
+	return b
+}
+
+type answer struct {
+	Status  int
+	Header  http.Header
+	Title   string
+	Type    string
+	Detail  string
+	User    string
+	Item    string
+	Version string `json:"model_version"`
+	How     string `json:"strategy"`
+	Items   []struct {
+		ID, Name string
+		Score    float64
+		Because  struct{ ID, Name string }
+	} `json:"recommended_items"`
+	Similar []struct {
+		ID, Name string
+		Distance float64
+	} `json:"similar_items"`
+	Models   []vectorstore.Version
+	Accepted []*accepted
+	Not      []int `json:"not_accepted"`
+	Errors   []struct {
+		Index  int
+		Reason string
+	}
+}
+
+func (b bundle) ask(t *testing.T, method, target, body string) (a answer) {
+	w := httptest.NewRecorder()
+	b.api.Handler().ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), method, target, strings.NewReader(body)))
+	return b.read(t, w.Code, w.Header(), w.Body)
+}
+
+func (b bundle) read(t *testing.T, status int, header http.Header, body io.Reader) (a answer) {
+	var raw struct {
+		Status int
+		answer
+	}
+	require.NoError(t, json.NewDecoder(body).Decode(&raw))
+	a = raw.answer
+	a.Status, a.Header = status, header
+	if status >= 400 {
+		require.Equal(t, "application/problem+json", header.Get("Content-Type"))
+		require.Equal(t, status, raw.Status)
+		require.Equal(t, "about:blank", a.Type)
+		require.Equal(t, http.StatusText(status), a.Title)
+		require.NotEmpty(t, a.Detail)
+	} else {
+		require.Equal(t, "application/json", header.Get("Content-Type"))
+	}
+	return a
+}
+
+// invoke sends an event of events/ the way the function URL does.
+func (b bundle) invoke(t *testing.T, name string) answer {
+	text, err := os.ReadFile("../../events/" + name)
+	require.NoError(t, err)
+	var request lambda.LambdaFunctionURLRequest
+	require.NoError(t, json.Unmarshal(text, &request))
+	response, err := lambdaurl.Wrap(b.api.Handler())(t.Context(), &request)
+	require.NoError(t, err)
+	header := http.Header{}
+	for k, v := range response.Headers {
+		header.Set(k, v)
+	}
+	return b.read(t, response.StatusCode, header, response.Body)
+}
+
+func TestFunctionUrlEventsAreAnswered(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	a := b.invoke(t, "api-recommendations.json")
+	require.Equal(t, 200, a.Status)
+	require.Equal(t, "103", a.User)
+	require.Len(t, a.Items, 3, "limit=3")
+	require.Equal(t, "known_user", a.How)
+	require.Equal(t, b.version, a.Version)
+	require.Equal(t, "Name of "+a.Items[0].ID, a.Items[0].Name)
+
+	a = b.invoke(t, "api-similar.json")
+	require.Equal(t, 200, a.Status)
+	require.Len(t, a.Similar, 5)
+	for k, near := range a.Similar {
+		require.NotEqual(t, "S10_1678", near.ID)
+		require.True(t, k == 0 || near.Distance >= a.Similar[k-1].Distance)
+	}
+
+	a = b.invoke(t, "api-models.json")
+	require.Equal(t, 200, a.Status)
+	require.Len(t, a.Models, 1)
+	require.Equal(t, vectorstore.Active, a.Models[0].State)
+
+	a = b.invoke(t, "api-event.json")
+	require.Equal(t, 202, a.Status)
+	require.Equal(t, []*accepted{{"shardId-000000000000:1", "shardId-000000000000", "1"}}, a.Accepted)
+	require.Equal(t, "103", *b.stream.put[0].PartitionKey)
+
+	a = b.invoke(t, "api-unknown-item.json")
+	require.Equal(t, 404, a.Status)
+	require.Contains(t, a.Detail, `"NOT_IN_THE_SHOP" is not in model `+b.version)
+
+	a = b.invoke(t, "api-bad-event.json")
+	require.Equal(t, 422, a.Status)
+	require.Contains(t, a.Detail, `"browse_history" is missing`)
+	require.Len(t, b.stream.put, 1, "nothing more was put")
+}
+
+func TestTodaysSessionChangesWhatIsRecommendedAndIsNotRecommendedItself(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	before := b.ask(t, "GET", "/users/103/recommendations?limit=12", "")
+	require.Len(t, before.Items, 12, "without a session nothing is hidden")
+	require.Empty(t, before.Items[0].Because.ID)
+	seen := before.Items[len(before.Items)-1].ID
+	require.NoError(t, b.store.RecordActivity(t.Context(), []vectorstore.Activity{
+		{User: "103", EventID: "shard:1", Session: "s", HappenedAt: now.Add(-25 * time.Hour), Items: []vectorstore.Seen{{Item: before.Items[0].ID, Quantity: 1}}},
+		{User: "103", EventID: "shard:2", Session: "t", HappenedAt: now.Add(-time.Minute), Items: []vectorstore.Seen{{Item: seen, Quantity: 1}}},
+	}))
+	after := b.ask(t, "GET", "/users/103/recommendations?limit=12", "")
+	require.Len(t, after.Items, 11)
+	reasons := 0
+	for _, i := range after.Items {
+		require.NotEqual(t, seen, i.ID)
+		if i.Because.ID != "" {
+			reasons++
+			require.Equal(t, seen, i.Because.ID)
+			require.Equal(t, "Name of "+seen, i.Because.Name)
+		}
+	}
+	require.Positive(t, reasons)
+}
+
+func TestStrangersGetWhatIsPopularAndThenWhatSuitsTheirSession(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	a := b.ask(t, "GET", "/users/%C5%81%C3%B3d%C5%BA/recommendations", "")
+	require.Equal(t, "Łódź", a.User)
+	require.Equal(t, "popularity", a.How)
+	require.Len(t, a.Items, 5)
+	require.Equal(t, shoptest.Products[0], a.Items[0].ID)
+	require.NoError(t, b.store.RecordActivity(t.Context(), []vectorstore.Activity{
+		{User: "Łódź", EventID: "shard:1", HappenedAt: now, Items: []vectorstore.Seen{{Item: "S12_1099", Quantity: 1}}},
+	}))
+	require.Equal(t, "session", b.ask(t, "GET", "/users/%C5%81%C3%B3d%C5%BA/recommendations", "").How)
+}
+
+func TestApiFollowsThePointer(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	require.Equal(t, b.version, b.ask(t, "GET", "/items/S10_1678/similar", "").Version)
+	next := shoptest.Load(t, b.store, "20261123T020000Z")
+	require.Equal(t, next, b.ask(t, "GET", "/items/S10_1678/similar", "").Version)
+}
+
+func TestWithoutAModelTheApiSaysSo(t *testing.T) {
+	t.Parallel()
+	b := empty(t)
+	a := b.ask(t, "GET", "/users/103/recommendations", "")
+	require.Equal(t, 503, a.Status)
+	require.Contains(t, a.Detail, "No model has been loaded yet")
+	require.Equal(t, "2", a.Header.Get("Retry-After"))
+	require.Empty(t, b.ask(t, "GET", "/models", "").Models)
+}
+
+func TestAnUnreachableDatabaseIsNotExplainedToStrangers(t *testing.T) {
+	t.Parallel()
+	b := offline(t)
+	down, err := vectorstore.Open(t.Context(), vectorstore.URL("postgres://shop@127.0.0.1:1/shop"))
+	require.NoError(t, err)
+	t.Cleanup(down.Close)
+	b.api.models = activemodel.New(down)
+	a := b.ask(t, "GET", "/items/S10_1678/similar", "")
+	require.Equal(t, 503, a.Status)
+	require.NotContains(t, a.Detail, "127.0.0.1")
+}
+
+func TestWrongRequestsAreProblems(t *testing.T) {
+	t.Parallel()
+	const ok = `{"browse_history":[]}`
+	for name, c := range map[string]struct {
+		method, target, body string
+		status               int
+		detail               string
+	}{
+		"no such path":        {"GET", "/nowhere", "", 404, "GET /users/{id}/recommendations"},
+		"wrong method":        {"DELETE", "/models", "", 405, "takes GET, not DELETE"},
+		"limit is no number":  {"GET", "/users/1/recommendations?limit=many", "", 400, "1 to 100"},
+		"limit is zero":       {"GET", "/items/1/similar?limit=0", "", 400, "1 to 100"},
+		"limit is too large":  {"GET", "/users/1/recommendations?limit=101", "", 400, "1 to 100"},
+		"empty body":          {"POST", "/events", "", 422, "not valid JSON"},
+		"event is not JSON":   {"POST", "/events", "{", 422, "not valid JSON"},
+		"array is not JSON":   {"POST", "/events", "[{]", 400, "not valid JSON"},
+		"empty array":         {"POST", "/events", "[]", 400, "want 1 to 500"},
+		"too many events":     {"POST", "/events", "[" + strings.Repeat(ok+",", 500) + ok + "]", 400, "has 501 events"},
+		"body too large":      {"POST", "/events", strings.Repeat(" ", maxBody+1), 413, "1048576 bytes"},
+		"one of two is wrong": {"POST", "/events", "[" + ok + `,{"browse_history":1}]`, 422, "1 of 2 events"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := offline(t)
+			a := b.ask(t, c.method, c.target, c.body)
+			require.Equal(t, c.status, a.Status)
+			require.Contains(t, a.Detail, c.detail)
+			require.Empty(t, b.stream.put, "all or nothing")
+			if c.status == 405 {
+				require.Equal(t, "GET", a.Header.Get("Allow"))
+			}
+			if name == "one of two is wrong" {
+				require.Equal(t, 1, a.Errors[0].Index)
+			}
+		})
+	}
+}
+
+const three = `[{"customer_number":103,"browse_history":[]},{"session_id":"s","browse_history":[]},{"browse_history":[]}]`
+
+func TestEventsOfAUserStayInOrderOnOneShard(t *testing.T) {
+	t.Parallel()
+	b := offline(t)
+	a := b.ask(t, "POST", "/events", three)
+	require.Equal(t, 202, a.Status)
+	require.Len(t, a.Accepted, 3)
+	require.Equal(t, "103", *b.stream.put[0].PartitionKey)
+	require.Equal(t, "s", *b.stream.put[1].PartitionKey)
+	require.NotEmpty(t, *b.stream.put[2].PartitionKey)
+	require.JSONEq(t, `{"customer_number":103,"browse_history":[]}`, string(b.stream.put[0].Data))
+}
+
+func TestEventsThatABusyShardRefusesAreSentAgain(t *testing.T) {
+	t.Parallel()
+	b := offline(t)
+	b.stream.refuse = func(call, entry int) bool { return call == 0 && entry == 1 }
+	a := b.ask(t, "POST", "/events", three)
+	require.Equal(t, 202, a.Status)
+	require.Len(t, b.stream.put, 3)
+	require.Equal(t, "shardId-000000000000:3", a.Accepted[1].EventID)
+}
+
+func TestPartlyAcceptedEventsAreNamed(t *testing.T) {
+	t.Parallel()
+	b := offline(t)
+	b.stream.refuse = func(call, entry int) bool { return call > 0 || entry == 1 }
+	a := b.ask(t, "POST", "/events", three)
+	require.Equal(t, 503, a.Status)
+	require.Equal(t, []int{1}, a.Not)
+	require.NotNil(t, a.Accepted[0])
+	require.Nil(t, a.Accepted[1])
+	require.Equal(t, 3, b.stream.calls)
+
+	b.stream.err = errors.New("no such stream")
+	a = b.ask(t, "POST", "/events", three)
+	require.Equal(t, 503, a.Status)
+	require.NotContains(t, a.Detail, "no such stream")
+}
