@@ -46,8 +46,12 @@ func Start() (*Server, error) {
 	}
 	data := filepath.Join(dir, "data")
 	// --no-defaults: the machine's own configuration is another server's.
-	out, err := exec.Command(install, "--no-defaults", "--datadir="+data, "--skip-test-db",
-		"--auth-root-authentication-method=normal").CombinedOutput()
+	installation := exec.Command(install, "--no-defaults", "--datadir="+data, "--skip-test-db",
+		"--auth-root-authentication-method=normal")
+	// A temporary directory of its own: servers that start together remove each other's tables from a shared one.
+	environment := append(os.Environ(), "TMPDIR="+dir)
+	installation.Env = environment
+	out, err := installation.CombinedOutput()
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("mariadb-install-db: %w: %s", err, out), os.RemoveAll(dir))
 	}
@@ -58,6 +62,7 @@ func Start() (*Server, error) {
 		args = append(args, "--user=root")
 	}
 	s.process = exec.Command(daemon, args...)
+	s.process.Env = environment
 	if err := s.process.Start(); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
