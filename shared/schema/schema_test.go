@@ -4,6 +4,7 @@ import (
 	"math"
 	"math/big"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
@@ -61,4 +62,24 @@ func TestDecimalIsNeverRounded(t *testing.T) {
 		_, err := schema.ParseDecimal(c, []byte(text))
 		require.ErrorContains(t, err, "price", text)
 	}
+}
+
+func TestDatesAndTimesAreThoseOfTheCalendar(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		at := time.UnixMicro(rapid.OneOf(
+			rapid.Int64Range(-62167219200e6, 253402300799999999), // 0000 … 9999
+			rapid.Int64Range(-1e18, 1e18),
+		).Draw(t, "micros")).UTC()
+		fraction := rapid.IntRange(0, 6).Draw(t, "fraction")
+		layout := time.DateTime
+		if fraction > 0 {
+			layout += ".000000"[:1+fraction]
+		}
+		require.Equal(t, at.Format(layout),
+			string(schema.AppendText(nil, schema.Column{Kind: schema.Datetime, Fraction: fraction}, schema.Value{Int: at.UnixMicro()})))
+		day := at.Truncate(24 * time.Hour)
+		require.Equal(t, day.Format(time.DateOnly),
+			string(schema.AppendText(nil, schema.Column{Kind: schema.Date}, schema.Value{Int: day.Unix() / 86400})))
+	})
 }

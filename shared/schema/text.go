@@ -25,9 +25,9 @@ func AppendText(dst []byte, c Column, v Value) []byte {
 	case Float, Double:
 		return appendFloat(dst, v.Float, 64)
 	case Date:
-		return time.Unix(v.Int*86400, 0).UTC().AppendFormat(dst, time.DateOnly)
+		return appendDate(dst, v.Int)
 	case Datetime, Timestamp:
-		return time.UnixMicro(v.Int).UTC().AppendFormat(dst, clockLayout(c.Fraction))
+		return appendClock(dst, v.Int, c.Fraction)
 	case Time:
 		return appendDuration(dst, v.Int, c.Fraction)
 	case Vector:
@@ -78,12 +78,54 @@ func Number(c Column, v Value) (float64, bool) {
 	return 0, false
 }
 
-func clockLayout(fraction int) string {
-	if fraction == 0 {
-		return time.DateTime
+const (
+	microsPerDay = 86400 * 1e6
+	// MySQL's dates; others are printed by package time, which takes eight times as long.
+	firstDay, lastDay = -719528, 2932896 // 0000-01-01, 9999-12-31
+)
+
+// appendDate appends YYYY-MM-DD for days since 1970-01-01 in the proleptic Gregorian calendar.
+func appendDate(dst []byte, days int64) []byte {
+	if days < firstDay || days > lastDay {
+		return time.Unix(days*86400, 0).UTC().AppendFormat(dst, time.DateOnly)
 	}
-	return time.DateTime + ".000000"[:1+fraction]
+	// Howard Hinnant, "chrono-compatible low-level date algorithms", civil_from_days: years begin in March.
+	d := uint64(days + 719468 + 146097)
+	era, dayOfEra := d/146097, d%146097
+	yearOfEra := (dayOfEra - dayOfEra/1460 + dayOfEra/36524 - dayOfEra/146096) / 365
+	dayOfYear := dayOfEra - (365*yearOfEra + yearOfEra/4 - yearOfEra/100)
+	month := (5*dayOfYear + 2) / 153
+	day := dayOfYear - (153*month+2)/5 + 1
+	year := yearOfEra + era*400 - 400
+	if month += 3; month > 12 {
+		month -= 12
+		year++
+	}
+	dst = appendTwo(appendTwo(dst, year/100), year%100)
+	dst = appendTwo(append(dst, '-'), month)
+	return appendTwo(append(dst, '-'), day)
 }
+
+// appendClock appends the date and time of day of microseconds since 1970-01-01 00:00:00.
+func appendClock(dst []byte, micros int64, fraction int) []byte {
+	days, rest := micros/microsPerDay, micros%microsPerDay
+	if rest < 0 {
+		days, rest = days-1, rest+microsPerDay
+	}
+	dst = append(appendDate(dst, days), ' ')
+	sec, sub := uint64(rest)/1e6, uint64(rest)%1e6
+	dst = appendTwo(dst, sec/3600)
+	dst = appendTwo(append(dst, ':'), sec/60%60)
+	dst = appendTwo(append(dst, ':'), sec%60)
+	if fraction > 0 {
+		dst = append(dst, '.')
+		dst = appendTwo(appendTwo(appendTwo(dst, sub/1e4), sub/100%100), sub%100)
+		dst = dst[:len(dst)-6+fraction]
+	}
+	return dst
+}
+
+func appendTwo(dst []byte, n uint64) []byte { return append(dst, byte('0'+n/10), byte('0'+n%10)) }
 
 func appendDuration(dst []byte, micros int64, fraction int) []byte {
 	if micros < 0 {
