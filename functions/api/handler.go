@@ -66,16 +66,11 @@ func (a *api) Handler() http.Handler {
 }
 
 type item struct {
-	ID      string   `json:"id"`
-	Name    string   `json:"name"`
-	Score   float32  `json:"score"`
-	Because *because `json:"because,omitempty"`
-}
-
-// because is the item of the session that a recommendation is owed to.
-type because struct {
-	ID   string `json:"id"`
-	Name string `json:"name"`
+	ID          string  `json:"id"`
+	Name        string  `json:"name"`
+	Score       float32 `json:"score"`
+	Because     string  `json:"because,omitempty"` // the item of the session that it is owed to
+	BecauseName string  `json:"because_name,omitempty"`
 }
 
 func (a *api) recommendations(w http.ResponseWriter, q *http.Request) error {
@@ -98,11 +93,8 @@ func (a *api) recommendations(w http.ResponseWriter, q *http.Request) error {
 	}
 	items := []item{}
 	for _, i := range answer.Items {
-		listed := item{ID: i.ID, Name: i.Name, Score: i.Score}
-		if name, known := model.Name(i.Because); known {
-			listed.Because = &because{i.Because, name}
-		}
-		items = append(items, listed)
+		name, _ := model.Name(i.Because)
+		items = append(items, item{i.ID, i.Name, i.Score, i.Because, name})
 	}
 	return writeJSON(w, http.StatusOK, struct {
 		User         string    `json:"user"`

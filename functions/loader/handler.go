@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -22,18 +23,43 @@ type loader struct {
 	now     func() time.Time
 }
 
-// response is for whoever invokes the function by hand.
-type response struct {
-	Version   string `json:"version"`
-	Activated bool   `json:"activated"`
-	Reason    string `json:"reason"`
-	Replaced  string `json:"replaced,omitempty"`
-	Index     string `json:"index,omitempty"`
+// request is S3's "Object Created" event of a models/<version>/manifest.json, or a command of `millrace`: an operator's
+// terminal seldom reaches the database, this function does.
+type request struct {
+	events.EventBridgeEvent
+	Command string `json:"command"` // "" or rollback
 }
 
-// Handle takes S3's "Object Created" event of a models/<version>/manifest.json. An error means that the active version
-// is what it was; Lambda tries again and then leaves the event in the queue of failed invocations.
-func (l *loader) Handle(ctx context.Context, event events.EventBridgeEvent) (response, error) {
+// response is for whoever invokes the function by hand.
+type response struct {
+	Version   string `json:"version,omitempty"`
+	Activated bool   `json:"activated"`
+	Reason    string `json:"reason,omitempty"`
+	Replaced  string `json:"replaced,omitempty"`
+	Index     string `json:"index,omitempty"`
+
+	Active   string `json:"active,omitempty"` // after a rollback
+	Previous string `json:"previous,omitempty"`
+}
+
+// Handle does what the request asks. An error means that the active version is what it was; Lambda tries an event
+// again and then leaves it in the queue of failed invocations.
+func (l *loader) Handle(ctx context.Context, r request) (response, error) {
+	switch r.Command {
+	case "":
+		return l.load(ctx, r.EventBridgeEvent)
+	case "rollback":
+		from, to, err := l.store.Rollback(ctx)
+		if err != nil {
+			return response{}, err
+		}
+		slog.WarnContext(ctx, "rolled back", "from", from.Version, "to", to.Version)
+		return response{Active: to.Version, Previous: from.Version}, nil
+	}
+	return response{}, fmt.Errorf("command %q: there is only rollback", r.Command)
+}
+
+func (l *loader) load(ctx context.Context, event events.EventBridgeEvent) (response, error) {
 	key, err := lake.CreatedMarker(event, l.bucket, "models")
 	if err != nil {
 		return response{}, err
@@ -53,5 +79,5 @@ func (l *loader) Handle(ctx context.Context, event events.EventBridgeEvent) (res
 	l.metrics.Emit(nil,
 		metrics.Metric{Name: "ModelsActivated", Unit: metrics.Count, Value: activated},
 		metrics.Metric{Name: "LoadSeconds", Unit: metrics.Seconds, Value: took.Seconds()})
-	return response{out.Version, out.Activated, out.Reason, out.Replaced, out.Index}, nil
+	return response{Version: out.Version, Activated: out.Activated, Reason: out.Reason, Replaced: out.Replaced, Index: out.Index}, nil
 }

@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/aws/aws-lambda-go/events"
 	"github.com/stretchr/testify/require"
 
 	"github.com/millrace/millrace/shared/als"
@@ -18,6 +17,7 @@ import (
 	"github.com/millrace/millrace/shared/metrics"
 	"github.com/millrace/millrace/shared/model"
 	"github.com/millrace/millrace/shared/postgrestest"
+	"github.com/millrace/millrace/shared/shoptest"
 	"github.com/millrace/millrace/shared/vectorstore"
 )
 
@@ -46,7 +46,7 @@ func setup(t *testing.T) (*loader, *bytes.Buffer) {
 	return &loader{objects: objects, bucket: "millrace-lake", store: store, metrics: metrics.New(&emitted, time.Now), now: time.Now}, &emitted
 }
 
-func read(t *testing.T, name string) (event events.EventBridgeEvent) {
+func read(t *testing.T, name string) (event request) {
 	text, err := os.ReadFile("../../events/" + name)
 	require.NoError(t, err)
 	require.NoError(t, json.Unmarshal(text, &event))
@@ -77,6 +77,26 @@ func TestForeignObjectsAreRefused(t *testing.T) {
 	l.bucket = "another-lake"
 	_, err = l.Handle(t.Context(), read(t, "loader-manifest.json"))
 	require.ErrorContains(t, err, "another-lake")
+}
+
+func TestRollbackCommandReturnsToThePreviousModel(t *testing.T) {
+	t.Parallel()
+	l, _ := setup(t)
+	_, err := l.Handle(t.Context(), read(t, "loader-rollback.json"))
+	require.ErrorIs(t, err, vectorstore.ErrNoModel)
+	_, err = l.Handle(t.Context(), read(t, "loader-manifest.json"))
+	require.NoError(t, err)
+	_, err = l.Handle(t.Context(), read(t, "loader-rollback.json"))
+	require.ErrorIs(t, err, vectorstore.ErrNoPrevious)
+	next := shoptest.Load(t, l.store, "20261123T020000Z")
+	out, err := l.Handle(t.Context(), read(t, "loader-rollback.json"))
+	require.NoError(t, err)
+	require.Equal(t, response{Active: version, Previous: next}, out)
+	active, err := l.store.Active(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, version, active.Version)
+	_, err = l.Handle(t.Context(), request{Command: "drop"})
+	require.ErrorContains(t, err, `command "drop": there is only rollback`)
 }
 
 func TestCorruptArtifactFailsTheInvocation(t *testing.T) {
