@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"strconv"
 	"testing"
 	"time"
 
@@ -131,6 +132,23 @@ func TestBecauseNamesTheItemThatThePlaceIsOwedTo(t *testing.T) {
 	require.Equal(t, near[0], a.Similar[0])
 	_, known = m.Similar("nobody knows it", 5)
 	require.False(t, known)
+}
+
+func TestAnItemThatTheSessionSpeaksAgainstIsOwedToNothing(t *testing.T) {
+	t.Parallel()
+	m := model(t, 20)
+	list, _ := m.Similar("i07", 19)
+	opposite := list[18].ID
+	row, err := strconv.Atoi(opposite[1:])
+	require.NoError(t, err)
+	embedding := vector(rand.New(rand.NewPCG(1, 20)), 20*d)[row*d : (row+1)*d] // as model drew it
+	for k := range embedding {
+		embedding[k] *= 10
+	}
+	a, err := m.Answer(recommend.Request{User: &recommend.User{Embedding: embedding}, History: history("i07"), Limit: 1})
+	require.NoError(t, err)
+	require.Equal(t, opposite, a.Items[0].ID, "the user's own taste")
+	require.Empty(t, a.Items[0].Because)
 }
 
 func TestRecordOfTheSameEventAndModelHasTheSameId(t *testing.T) {
