@@ -6,13 +6,13 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"github.com/aws/aws-lambda-go/lambdaurl"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 
 	"github.com/millrace/millrace/shared/activemodel"
 	"github.com/millrace/millrace/shared/dataset"
 	"github.com/millrace/millrace/shared/delivery"
+	"github.com/millrace/millrace/shared/functionurl"
 	"github.com/millrace/millrace/shared/run"
 	"github.com/millrace/millrace/shared/secret"
 	"github.com/millrace/millrace/shared/settings"
@@ -48,6 +48,6 @@ func main() {
 			stream: kinesis.NewFromConfig(cloud), streamName: cfg.Stream,
 			now: time.Now, wait: delivery.Wait, random: rand.Float64,
 		}
-		return lambdaurl.Wrap(a.Handler()), nil
+		return functionurl.Handler(a.Handler()), nil
 	})
 }
