@@ -204,7 +204,10 @@ func TestTodaysSessionChangesWhatIsRecommendedAndIsNotRecommendedItself(t *testi
 	require.Empty(t, before.Items[0].Because)
 	seen := before.Items[len(before.Items)-1].ID
 	require.NoError(t, b.store.RecordActivity(t.Context(), []vectorstore.Activity{
-		{User: "103", EventID: "shard:1", Session: "s", HappenedAt: now.Add(-25 * time.Hour), Items: []vectorstore.Seen{{Item: before.Items[0].ID, Quantity: 1}}},
+		{User: "103", EventID: "shard:1", Session: "s", HappenedAt: now.Add(-25 * time.Hour), Items: []vectorstore.Seen{{Item: seen, Quantity: 1}}},
+	}))
+	require.Equal(t, before.Items, b.ask(t, "GET", "/users/103/recommendations?limit=12", "").Items, "yesterday is no session")
+	require.NoError(t, b.store.RecordActivity(t.Context(), []vectorstore.Activity{
 		{User: "103", EventID: "shard:2", Session: "t", HappenedAt: now.Add(-time.Minute), Items: []vectorstore.Seen{{Item: seen, Quantity: 1}}},
 	}))
 	after := b.ask(t, "GET", "/users/103/recommendations?limit=12", "")
