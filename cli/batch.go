@@ -10,21 +10,23 @@ import (
 
 // stage is one step of a batch, as its marker shows it.
 type stage struct {
-	Stage  string   `json:"stage"` // extract, partition, trainset, train
-	Name   string   `json:"name"`  // table, dataset or model version
-	Run    lake.Run `json:"run"`
-	Done   bool     `json:"done"`
-	Rows   int64    `json:"rows"`
-	Detail string   `json:"detail,omitempty"`
-	Marker string   `json:"marker"`
+	Stage string   `json:"stage"` // extract, partition, trainset, train
+	Name  string   `json:"name"`  // table, dataset or model version
+	Run   lake.Run `json:"run"`
+	Done  bool     `json:"done"`
+	// Replaced names the newer run of the same day that is published instead.
+	Replaced lake.Run `json:"replaced_by,omitempty"`
+	Rows     int64    `json:"rows"`
+	Detail   string   `json:"detail,omitempty"`
+	Marker   string   `json:"marker"`
 }
 
-// batch reads how far a run has come. A stage whose marker belongs to another run is not done.
+// batch reads how far a run has come.
 func (s *stack) batch(ctx context.Context, run lake.Run) ([]stage, error) {
 	var stages []stage
 	for _, table := range s.dataset.TableNames() {
 		raw := stage{Stage: "extract", Name: table, Run: run, Marker: lake.RawMarker(table, run)}
-		manifest, found, err := marker[lake.RawManifest](ctx, s.lake, raw.Marker, lake.RawFormat, run)
+		manifest, found, err := marker[lake.RawManifest](ctx, s.lake, raw.Marker, lake.RawFormat)
 		if err != nil {
 			return nil, err
 		}
@@ -35,47 +37,65 @@ func (s *stack) batch(ctx context.Context, run lake.Run) ([]stage, error) {
 	}
 	for _, table := range s.dataset.TableNames() {
 		curated := stage{Stage: "partition", Name: table, Run: run, Marker: lake.CuratedMarker(table, run)}
-		success, found, err := marker[lake.CuratedSuccess](ctx, s.lake, curated.Marker, lake.CuratedFormat, run)
+		success, found, err := marker[lake.CuratedSuccess](ctx, s.lake, curated.Marker, lake.CuratedFormat)
 		if err != nil {
 			return nil, err
 		}
-		if found {
-			curated.Done, curated.Rows, curated.Detail = true, success.Rows, plural(len(success.Files), "file")
+		if found && curated.is(success.Run) {
+			curated.Rows, curated.Detail = success.Rows, plural(len(success.Files), "file")
 		}
 		stages = append(stages, curated)
 	}
 	training := stage{Stage: "trainset", Name: s.dataset.Name, Run: run, Marker: lake.TrainingMarker(s.dataset.Name, run)}
-	success, found, err := marker[lake.TrainingSuccess](ctx, s.lake, training.Marker, lake.TrainingFormat, run)
+	trained := stage{Stage: "train", Name: "model", Run: run}
+	success, found, err := marker[lake.TrainingSuccess](ctx, s.lake, training.Marker, lake.TrainingFormat)
 	if err != nil {
 		return nil, err
 	}
-	trained := stage{Stage: "train", Name: "model", Run: run}
-	if found {
-		training.Done, training.Rows = true, success.Rows
-		_, parent, err := lake.ReadMarker[lake.TrainingSuccess](ctx, s.lake, training.Marker, lake.TrainingFormat)
-		if err != nil {
+	switch {
+	case !found:
+	case !training.is(success.Run):
+		trained.Replaced = training.Replaced // the model that may be there has a name we cannot compute any more
+	default:
+		training.Rows = success.Rows
+		if trained, err = s.trained(ctx, training); err != nil {
 			return nil, err
-		}
-		trained.Name = lake.ModelVersion(run, parent)
-		trained.Marker = lake.ModelMarker(trained.Name)
-		manifest, found, err := marker[lake.ModelManifest](ctx, s.lake, trained.Marker, lake.ModelFormat, run)
-		if err != nil {
-			return nil, err
-		}
-		if found {
-			trained.Done, trained.Rows, trained.Detail = true, manifest.Counts.Interactions, manifest.State+": "+manifest.Reason
 		}
 	}
 	return append(stages, training, trained), nil
 }
 
-// marker reads a marker that may not be there yet; found is false also while it is another run's.
-func marker[M lake.Marker](ctx context.Context, s lake.Store, key, format string, run lake.Run) (m M, found bool, err error) {
+// trained is the training of a published training set.
+func (s *stack) trained(ctx context.Context, training stage) (stage, error) {
+	_, parent, err := lake.ReadMarker[lake.TrainingSuccess](ctx, s.lake, training.Marker, lake.TrainingFormat)
+	if err != nil {
+		return stage{}, err
+	}
+	version := lake.ModelVersion(training.Run, parent)
+	st := stage{Stage: "train", Name: version, Run: training.Run, Marker: lake.ModelMarker(version)}
+	manifest, found, err := marker[lake.ModelManifest](ctx, s.lake, st.Marker, lake.ModelFormat)
+	if found {
+		st.Done, st.Rows, st.Detail = true, manifest.Counts.Interactions, manifest.State+": "+manifest.Reason
+	}
+	return st, err
+}
+
+// is says whether the stage's marker is of its own run, and notes which newer run's it is.
+func (st *stage) is(published lake.Run) bool {
+	st.Done = published == st.Run
+	if published > st.Run {
+		st.Replaced = published
+	}
+	return st.Done
+}
+
+// marker reads a marker that may not be there yet.
+func marker[M lake.Marker](ctx context.Context, s lake.Store, key, format string) (m M, found bool, err error) {
 	m, _, err = lake.ReadMarker[M](ctx, s, key, format)
 	if errors.Is(err, lake.ErrNotFound) {
 		return m, false, nil
 	}
-	return m, err == nil && m.MarkerHeader().Run == run, err
+	return m, err == nil, err
 }
 
 // runs lists the runs that have landed anything, newest first.

@@ -120,6 +120,9 @@ func (s *stack) waitForBatch(ctx context.Context, run lake.Run, start time.Time,
 			}
 		}
 		trained := stages[len(stages)-1]
+		if trained.Replaced != "" {
+			return nil, fmt.Errorf("run %s is replaced: run %s of the same day is newer and published", run, trained.Replaced)
+		}
 		if trained.Done {
 			state, err := s.modelState(ctx, trained.Name)
 			if err != nil {
@@ -169,4 +172,3 @@ func plural(n int, noun string) string {
 	}
 	return fmt.Sprintf("%d %ss", n, noun)
 }
-

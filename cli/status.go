@@ -90,14 +90,19 @@ func (now status) print(w io.Writer) {
 				done++
 			}
 		}
+		last := run.Stages[len(run.Stages)-1]
+		if last.Replaced != "" {
+			fmt.Fprintf(w, "Run %s: replaced by run %s of the same day\n", run.Run, last.Replaced)
+			continue
+		}
 		fmt.Fprintf(w, "Run %s: %d of %d stages done\n", run.Run, done, len(run.Stages))
 		table := tabwriter.NewWriter(w, 2, 0, 2, ' ', 0)
 		for _, st := range run.Stages {
-			mark := "…"
 			if st.Done {
-				mark = "✓"
+				fmt.Fprintf(table, "  ✓\t%s\t%s\t%d rows\t%s\n", st.Stage, st.Name, st.Rows, st.Detail)
+			} else {
+				fmt.Fprintf(table, "  …\t%s\t%s\t\twaiting\n", st.Stage, st.Name)
 			}
-			fmt.Fprintf(table, "  %s\t%s\t%s\t%d rows\t%s\n", mark, st.Stage, st.Name, st.Rows, st.Detail)
 		}
 		table.Flush()
 	}
@@ -124,25 +129,28 @@ func (s *stack) streamLag(ctx context.Context) (*float64, error) {
 		return nil, err
 	}
 	end := time.Now()
-	out, err := cloudwatch.NewFromConfig(s.cfg).GetMetricStatistics(ctx, &cloudwatch.GetMetricStatisticsInput{
-		Namespace: aws.String("AWS/Lambda"), MetricName: aws.String("IteratorAge"),
-		Dimensions: []types.Dimension{{Name: aws.String("FunctionName"), Value: &function}},
-		StartTime:  aws.Time(end.Add(-15 * time.Minute)), EndTime: &end, Period: aws.Int32(60),
-		Statistics: []types.Statistic{types.StatisticMaximum},
+	out, err := cloudwatch.NewFromConfig(s.cfg).GetMetricData(ctx, &cloudwatch.GetMetricDataInput{
+		StartTime: aws.Time(end.Add(-15 * time.Minute)), EndTime: &end, ScanBy: types.ScanByTimestampDescending,
+		MetricDataQueries: []types.MetricDataQuery{{
+			Id: aws.String("lag"),
+			MetricStat: &types.MetricStat{
+				Metric: &types.Metric{
+					Namespace: aws.String("AWS/Lambda"), MetricName: aws.String("IteratorAge"),
+					Dimensions: []types.Dimension{{Name: aws.String("FunctionName"), Value: &function}},
+				},
+				Period: aws.Int32(60), Stat: aws.String("Maximum"),
+			},
+		}},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("stream lag: %w", err)
 	}
-	var newest *types.Datapoint
-	for i, p := range out.Datapoints {
-		if newest == nil || p.Timestamp.After(*newest.Timestamp) {
-			newest = &out.Datapoints[i]
+	for _, result := range out.MetricDataResults {
+		if len(result.Values) > 0 {
+			return &result.Values[0], nil
 		}
 	}
-	if newest == nil {
-		return nil, nil
-	}
-	return newest.Maximum, nil
+	return nil, nil
 }
 
 // failedInvocations counts asynchronous invocations that failed for good.

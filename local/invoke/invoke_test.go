@@ -22,13 +22,25 @@ import (
 // refused says for each bad event how its function answers: with an error, or with a response that has this in it.
 // Every other file in events/ named for a function is a good event.
 var refused = map[string]string{
-	"extractor-bad-time.json":      "yesterday",
-	"extractor-missing-table.json": "table",
-	"extractor-missing-time.json":  "scheduled_time",
-	"extractor-unknown-table.json": "payments",
-	"trainer-foreign-path.json":    "training/../models/_SUCCESS",
-	"trainer-not-a-marker.json":    "part-00000.parquet",
-	"trainer-other-bucket.json":    "somebody-elses-bucket",
+	"api-bad-event.json":              "422",
+	"api-unknown-item.json":           "404",
+	"extractor-bad-time.json":         "yesterday",
+	"extractor-missing-table.json":    "table",
+	"extractor-missing-time.json":     "scheduled_time",
+	"extractor-unknown-table.json":    "payments",
+	"loader-foreign-key.json":         "items.parquet",
+	"loader-rollback.json":            "no previous version",
+	"partitioner-foreign-path.json":   "raw/../curated",
+	"partitioner-not-a-marker.json":   "part-00000",
+	"partitioner-object-deleted.json": "Object Deleted",
+	"partitioner-other-bucket.json":   "bucket",
+	"partitioner-unknown-table.json":  "invoices",
+	"trainer-foreign-path.json":       "training/../models/_SUCCESS",
+	"trainer-not-a-marker.json":       "part-00000.parquet",
+	"trainer-other-bucket.json":       "somebody-elses-bucket",
+	"trainset-not-a-marker.json":      "part-00000",
+	"trainset-other-bucket.json":      "bucket",
+	"trainset-other-layer.json":       "raw/ratings",
 }
 
 // setup deploys into a cloud of the test's own.
