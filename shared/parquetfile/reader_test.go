@@ -74,6 +74,21 @@ func TestFilesFromElsewhereAreRead(t *testing.T) {
 	require.NoError(t, r.Close())
 }
 
+func TestAVectorWithoutANumberIsRefused(t *testing.T) {
+	t.Parallel()
+	type optional struct {
+		Embedding []*float32 `parquet:"embedding,list"`
+	}
+	number := float32(1)
+	for name, embedding := range map[string][]*float32{"first": {nil, &number}, "second": {&number, nil}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, err := open(t, written(t, []optional{{embedding}})).Next(nil)
+			require.ErrorContains(t, err, "column embedding: a vector has a NULL element")
+		})
+	}
+}
+
 func TestRowsSpanPagesAndRowGroups(t *testing.T) {
 	t.Parallel()
 	rows := make([]foreign, 5000)

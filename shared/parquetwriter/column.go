@@ -34,6 +34,9 @@ func newColumn(c schema.Column, e *parquet.SchemaElement) *column {
 
 // append returns about how many bytes the value takes in memory.
 func (c *column) append(v schema.Value) (int, error) {
+	if v.Null && !c.Nullable {
+		return 0, errors.New("NULL in a column that is NOT NULL")
+	}
 	if c.Kind == schema.Vector {
 		c.lengths = append(c.lengths, len(v.Vector))
 		for _, f := range v.Vector {
@@ -42,9 +45,6 @@ func (c *column) append(v schema.Value) (int, error) {
 			}
 		}
 		return 8 + 4*len(v.Vector), nil
-	}
-	if v.Null && !c.Nullable {
-		return 0, errors.New("NULL in a column that is NOT NULL")
 	}
 	if c.Nullable {
 		if v.Null {

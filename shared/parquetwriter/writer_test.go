@@ -285,6 +285,7 @@ func TestWhatAColumnCannotHoldIsAnErrorThatNamesIt(t *testing.T) {
 		"double as float":       {schema.Column{Kind: schema.Float}, schema.Value{Float: 0.1}},
 		"NaN":                   {schema.Column{Kind: schema.Double}, schema.Value{Float: math.NaN()}},
 		"NULL":                  {schema.Column{Kind: schema.String}, schema.Value{Null: true}},
+		"NULL vector":           {schema.Column{Kind: schema.Vector}, schema.Value{Null: true}},
 		"invalid UTF-8":         {schema.Column{Kind: schema.String}, schema.Value{Bytes: []byte{0xC3}}},
 	} {
 		t.Run(name, func(t *testing.T) {

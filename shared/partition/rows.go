@@ -17,7 +17,7 @@ const (
 	lastBlock  = 1 << 20
 )
 
-// rows buffers rows of one partition as bytes, about a tenth of what schema.Row takes:
+// rows buffers rows of one partition as bytes, about a sixth of what schema.Row takes:
 // the length of the sort key, the key, the values.
 type rows struct {
 	cols   []schema.Column

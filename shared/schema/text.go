@@ -80,7 +80,7 @@ func Number(c Column, v Value) (float64, bool) {
 
 const (
 	microsPerDay = 86400 * 1e6
-	// MySQL's dates; others are printed by package time, which takes eight times as long.
+	// MySQL's dates; others are printed by package time, which takes five times as long (240 ns against 49).
 	firstDay, lastDay = -719528, 2932896 // 0000-01-01, 9999-12-31
 )
 

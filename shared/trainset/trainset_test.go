@@ -199,37 +199,79 @@ func TestANewerRunReplacesTheDay(t *testing.T) {
 	require.Equal(t, nestedLoops(shop), b.texts(t, result.Marker))
 }
 
-// replacing is a store in which a table is replaced by a newer content of the same run the
-// first time one of its files is read.
+// replacing is a store in which something happens the first time an object is read or written.
 type replacing struct {
 	lake.Store
 	prefix  string
 	replace func()
 }
 
-func (r *replacing) Get(ctx context.Context, key string) (io.ReadCloser, string, error) {
+func (r *replacing) touch(key string) {
 	if strings.HasPrefix(key, r.prefix) && strings.HasSuffix(key, ".parquet") && r.replace != nil {
 		replace := r.replace
 		r.replace = nil
 		replace()
 	}
+}
+
+func (r *replacing) Get(ctx context.Context, key string) (io.ReadCloser, string, error) {
+	r.touch(key)
 	return r.Store.Get(ctx, key)
 }
 
-func TestATableReplacedWhileItIsReadIsReadAgain(t *testing.T) {
+func (r *replacing) Put(ctx context.Context, key string, body io.Reader) error {
+	r.touch(key)
+	return r.Store.Put(ctx, key, body)
+}
+
+func TestATableReplacedMeanwhileIsReadAgain(t *testing.T) {
+	t.Parallel()
+	for name, moment := range map[string]string{"before it is read": "curated/customers/", "after it was read": "training/"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			b.curate(t, night, laketest.Shop())
+			changed := laketest.Shop()
+			changed["customers"].Rows[0][2].Bytes = []byte("Rennes")
+			store := &replacing{Store: b.store, prefix: moment, replace: func() {
+				require.NoError(t, b.store.Delete(context.Background(), lake.RawMarker("customers", night)))
+				b.curate(t, night, map[string]laketest.Table{"customers": changed["customers"]})
+			}}
+			result, err := trainset.Write(context.Background(), store, b.shop, night, trainset.DefaultLimits())
+			require.NoError(t, err)
+			require.ElementsMatch(t, nestedLoops(changed), b.texts(t, result.Marker))
+		})
+	}
+}
+
+func TestNullJoinsNothing(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	shop := laketest.Shop()
+	products, ratings := shop["products"], shop["ratings"]
+	products.Columns[0].Nullable, ratings.Columns[1].Nullable = true, true
+	products.Rows[0][0], products.Rows[1][0] = schema.Value{Bytes: []byte{}}, schema.Value{Null: true}
+	ratings.Rows[0][1] = schema.Value{Null: true}
 	b.curate(t, night, shop)
-	changed := laketest.Shop()
-	changed["customers"].Rows[0][2].Bytes = []byte("Rennes")
-	store := &replacing{Store: b.store, prefix: "curated/customers/", replace: func() {
-		require.NoError(t, b.store.Delete(context.Background(), lake.RawMarker("customers", night)))
-		b.curate(t, night, map[string]laketest.Table{"customers": changed["customers"]})
-	}}
-	result, err := trainset.Write(context.Background(), store, b.shop, night, trainset.DefaultLimits())
+	result := b.build(t, night)
+	require.Zero(t, result.Marker.Rows)
+	require.EqualValues(t, len(ratings.Rows), result.Marker.Orphans["products"])
+}
+
+func TestAMarkerThatContradictsItsFilesIsNotFollowed(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.curate(t, night, laketest.Shop())
+	key := lake.CuratedMarker("ratings", night)
+	m, _, err := lake.ReadMarker[lake.CuratedSuccess](context.Background(), b.store, key, lake.CuratedFormat)
 	require.NoError(t, err)
-	require.ElementsMatch(t, nestedLoops(changed), b.texts(t, result.Marker))
+	m.Files[0].Checksum = laketest.Sum(m.Columns, nil)
+	require.NoError(t, b.store.Delete(context.Background(), key))
+	_, err = lake.Publish(context.Background(), b.store, key, m)
+	require.NoError(t, err)
+	_, err = trainset.Write(context.Background(), b.store, b.shop, night, trainset.DefaultLimits())
+	require.ErrorContains(t, err, m.Files[0].Key)
+	require.ErrorContains(t, err, "curate the run again")
 }
 
 func TestADamagedTableIsNeverLearnedFrom(t *testing.T) {
