@@ -188,6 +188,7 @@ func (o origin) print(w io.Writer) {
 	printLineage(w, o.Lineage, "")
 }
 
+// printLineage prints a marker and, further in, those it was made from.
 func printLineage(w io.Writer, n lake.Lineage, indent string) {
 	state := "intact"
 	if !n.Intact {
@@ -200,8 +201,8 @@ func printLineage(w io.Writer, n lake.Lineage, indent string) {
 	if n.Server != "" {
 		what += "  from MySQL " + n.Server
 	}
-	fmt.Fprintf(w, "%s%s  sha256 %.12s…  %s%s\n", indent, n.Key, n.SHA256, state, what)
+	fmt.Fprintf(w, "%s← %s  sha256 %.12s…  %s%s\n", indent, n.Key, n.SHA256, state, what)
 	for _, up := range n.Parents {
-		printLineage(w, up, indent+"  ← ")
+		printLineage(w, up, indent+"  ")
 	}
 }

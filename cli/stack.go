@@ -40,7 +40,8 @@ func (o *options) openStack(ctx context.Context) (*stack, error) {
 	}
 	out, err := cloudformation.NewFromConfig(cfg).DescribeStacks(ctx, &cloudformation.DescribeStacksInput{StackName: &o.stack})
 	if err != nil {
-		return nil, fmt.Errorf("stack %q cannot be read: %w\nIs it deployed in region %s, and are these the right credentials? --stack or MILLRACE_STACK names another; for the local one: eval \"$(make env)\"", o.stack, err, cfg.Region)
+		return nil, fmt.Errorf("stack %q cannot be read: %w\nIs it deployed in this region (AWS_REGION is %q), and are these the right credentials? "+
+			"--stack or MILLRACE_STACK names another stack; for the local one: eval \"$(make -s env)\"", o.stack, err, cfg.Region)
 	}
 	s := &stack{name: o.stack, cfg: cfg, outputs: map[string]string{}}
 	for _, output := range out.Stacks[0].Outputs {

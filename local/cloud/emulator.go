@@ -94,8 +94,8 @@ func plainEnvironment() []string {
 	return append(e, "AWS_CONFIG_FILE="+os.DevNull, "AWS_SHARED_CREDENTIALS_FILE="+os.DevNull)
 }
 
-// emulatorClient trusts the emulator's certificate, and asks no proxy for a loopback address.
-func (s Settings) emulatorClient() (*http.Client, error) {
+// emulatorTLS trusts the emulator's certificate.
+func (s Settings) emulatorTLS() (*tls.Config, error) {
 	text, err := os.ReadFile(s.certificatePath())
 	if err != nil {
 		return nil, fmt.Errorf("the emulator's certificate: %w", err)
@@ -104,8 +104,20 @@ func (s Settings) emulatorClient() (*http.Client, error) {
 	if !roots.AppendCertsFromPEM(text) {
 		return nil, fmt.Errorf("%s is not a certificate: remove it and start again", s.certificatePath())
 	}
-	return &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}}, nil
+	return &tls.Config{RootCAs: roots}, nil
 }
+
+// emulatorClient asks no proxy for a loopback address.
+func (s Settings) emulatorClient() (*http.Client, error) {
+	config, err := s.emulatorTLS()
+	if err != nil {
+		return nil, err
+	}
+	return &http.Client{Transport: &http.Transport{TLSClientConfig: config}}, nil
+}
+
+// TLSConfig is for connections to the emulated AWS.
+func (c *Cloud) TLSConfig() (*tls.Config, error) { return c.settings.emulatorTLS() }
 
 func answers(ctx context.Context, client *http.Client, url string) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)

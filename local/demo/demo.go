@@ -73,9 +73,9 @@ func (d *Demo) Run(ctx context.Context) error {
 	}
 	d.table(records, names)
 
-	last := records[0]
-	d.title("Where the first of them comes from: millrace lineage " + last.RecommendationID)
-	if err := d.millrace(ctx, cli, d.Out, "lineage", last.RecommendationID); err != nil {
+	id := records[0].RecommendationID
+	d.title("Where that comes from: millrace lineage " + id)
+	if err := d.millrace(ctx, cli, d.Out, "lineage", id); err != nil {
 		return err
 	}
 	d.further(outputs, cli)
@@ -142,6 +142,13 @@ type record struct {
 		Score   float64 `json:"score"`
 		Because string  `json:"because"`
 	} `json:"recommended_items"`
+	Similar struct {
+		Product string `json:"product_code"`
+		Items   []struct {
+			ID       string  `json:"id"`
+			Distance float64 `json:"distance"`
+		} `json:"similar_items"`
+	} `json:"similar_items"`
 }
 
 // sent is the number of lines of events/shop.jsonl: each becomes one record.
@@ -218,7 +225,7 @@ func itemNames(ctx context.Context, artifact *model.Artifact) (map[string]string
 	return names, nil
 }
 
-// table prints a block per event: who, what was looked at, what is recommended, and why.
+// table prints a line per event: who, what was looked at, the best of the five recommendations, and why.
 func (d *Demo) table(records []record, names map[string]string) {
 	name := func(id string) string {
 		if names[id] == "" {
@@ -226,39 +233,61 @@ func (d *Demo) table(records []record, names map[string]string) {
 		}
 		return names[id]
 	}
+	const line = "%-8v %-14s %-38s %-38s %s\n"
+	fmt.Fprintf(d.Out, line, "CUSTOMER", "CITY", "LOOKED AT", "RECOMMENDED FIRST", "WHY")
 	for _, r := range records {
-		looked := make([]string, len(r.History))
-		for i, h := range r.History {
-			looked[i] = name(h.Product)
-		}
-		if len(looked) == 0 {
-			looked = []string{"nothing yet"}
-		}
-		fmt.Fprintf(d.Out, "customer %-7v %-14s looked at  %s\n", r.Customer, r.City, strings.Join(looked, "; "))
-		for i, item := range r.Recommended {
-			label := ""
-			if i == 0 {
-				label = "recommended"
-			}
-			why := r.Strategy
-			if item.Because != "" {
-				why += ", because of " + name(item.Because)
-			}
-			fmt.Fprintf(d.Out, "  %-12s %6.3f  %-42s %s\n", label, item.Score, name(item.ID), why)
-		}
+		fmt.Fprintf(d.Out, line, r.Customer, clip(r.City, 14), clip(r.lookedAt(name), 38), clip(name(r.Recommended[0].ID), 38), r.why(0, name))
 	}
-	fmt.Fprintf(d.Out, "all by model %s\n", records[0].ModelVersion)
+	best := records[0]
+	fmt.Fprintf(d.Out, "\nAll five for customer %v, by model %s:\n", best.Customer, best.ModelVersion)
+	for i, item := range best.Recommended {
+		fmt.Fprintf(d.Out, "  %6.3f  %-10s %-38s %s\n", item.Score, item.ID, clip(name(item.ID), 38), best.why(i, name))
+	}
+	fmt.Fprintf(d.Out, "Similar to %s, which weighed most in the session:\n", name(best.Similar.Product))
+	for _, item := range best.Similar.Items {
+		fmt.Fprintf(d.Out, "  %6.3f  %-10s %s\n", item.Distance, item.ID, name(item.ID))
+	}
+}
+
+func (r record) lookedAt(name func(string) string) string {
+	switch len(r.History) {
+	case 0:
+		return "nothing yet"
+	case 1:
+		return name(r.History[0].Product)
+	}
+	return fmt.Sprintf("%s, %d more", clip(name(r.History[0].Product), 30), len(r.History)-1)
+}
+
+// why says what the i-th recommendation rests on: where the user's vector started, and what of the session raised it most.
+func (r record) why(i int, name func(string) string) string {
+	if because := r.Recommended[i].Because; because != "" {
+		return r.Strategy + ", " + name(because)
+	}
+	return r.Strategy
+}
+
+// clip shortens text to n characters.
+func clip(text string, n int) string {
+	if runes := []rune(text); len(runes) > n {
+		return string(runes[:n-1]) + "…"
+	}
+	return text
 }
 
 func (d *Demo) further(outputs map[string]string, cli string) {
 	d.title("Look further")
-	fmt.Fprintf(d.Out, `eval "$(make env)"                      addresses and credentials of this cloud for your shell
-%s status        runs, markers, model versions, stream lag (rollback, recommend 103, …)
-make logs-recommender                   what a function logs (sam logs)
-psql "%s"
-                                        millrace.model_version, millrace.item_emb, millrace.user_activity
-aws athena start-query-execution        SELECT * FROM %s.ratings_ml_training (workgroup %s)
-%s                                      the API: GET /models, /users/103/recommendations, /items/S18_1749/similar; signed requests only
-make down                               stop everything that was started
-`, cli, d.Cloud.Addresses.PostgresURL, outputs["GlueDatabaseName"], outputs["QueryWorkGroupName"], outputs["ApiUrl"])
+	if relative, err := filepath.Rel(d.Root, cli); err == nil {
+		cli = relative
+	}
+	fmt.Fprintf(d.Out, `  eval "$(make -s env)"    this cloud's addresses and credentials, for your shell and these:
+  %s status   runs, markers, model versions, stream lag; also: recommend 103, rollback, run --date
+  make logs-recommender STAGE=local
+                           what a function logs, by sam logs
+  psql "$POSTGRES_URL"     millrace.model_version, millrace.item_emb, millrace.user_activity
+  aws athena start-query-execution --work-group %s --query-string 'SELECT * FROM %s.ratings_ml_training LIMIT 5'
+  %s
+                           the API: /models, /users/103/recommendations, /items/S18_1749/similar; signed requests only
+  make down                stop what was started
+`, cli, outputs["QueryWorkGroupName"], outputs["GlueDatabaseName"], outputs["ApiUrl"])
 }

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 )
@@ -13,10 +15,14 @@ import (
 // dockerDesktopHost is the host's loopback interface, as containers of Docker Desktop see it.
 const dockerDesktopHost = "host.docker.internal"
 
+// dial connects to a server on the host.
+type dial func() (net.Conn, error)
+
 // bridge lets containers reach servers that listen on the host's loopback interface only, as those of the local cloud do: it
 // listens on the host's end of the engine's network, which containers and the host see and nobody else, and passes connections on.
 type bridge struct {
-	gateway   string // the host's address in the engine's network
+	gateway string // the host's address in the engine's network
+
 	mu        sync.Mutex
 	listeners []net.Listener
 	reached   map[string]string
@@ -28,36 +34,37 @@ func newBridge(ctx context.Context) (*bridge, error) {
 	if err != nil {
 		return nil, err
 	}
-	var address string
-	if _, err := fmt.Sscan(gateway, &address); err != nil {
-		return nil, fmt.Errorf("the Docker network bridge has no gateway: start dockerd without --bridge=none")
+	addresses := strings.Fields(gateway)
+	if len(addresses) == 0 {
+		return nil, errors.New("the Docker network bridge has no gateway: start dockerd without --bridge=none")
 	}
-	return &bridge{gateway: address, reached: map[string]string{}}, nil
+	return &bridge{gateway: addresses[0], reached: map[string]string{}}, nil
 }
 
-// address returns the address at which a container reaches the server that listens at target on the host.
-func (b *bridge) address(target string) (string, error) {
+// address returns the address at which a container reaches the server at target on the host.
+func (b *bridge) address(target string, connect dial) (string, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if known, ok := b.reached[target]; ok {
 		return known, nil
 	}
+	host := b.gateway
 	listener, err := net.Listen("tcp", net.JoinHostPort(b.gateway, "0"))
 	if errors.Is(err, syscall.EADDRNOTAVAIL) {
 		// The engine is in a virtual machine of Docker Desktop, which leads to the host's loopback interface by itself.
-		_, port, err := net.SplitHostPort(target)
-		return net.JoinHostPort(dockerDesktopHost, port), err
+		host = dockerDesktopHost
+		listener, err = net.Listen("tcp", "127.0.0.1:0")
 	}
 	if err != nil {
 		return "", fmt.Errorf("a way from containers to %s: %w", target, err)
 	}
+	go accept(listener, connect)
 	b.listeners = append(b.listeners, listener)
-	go accept(listener, target)
-	b.reached[target] = listener.Addr().String()
+	b.reached[target] = net.JoinHostPort(host, strconv.Itoa(listener.Addr().(*net.TCPAddr).Port))
 	return b.reached[target], nil
 }
 
-func accept(listener net.Listener, target string) {
+func accept(listener net.Listener, connect dial) {
 	for {
 		container, err := listener.Accept()
 		if err != nil {
@@ -65,7 +72,7 @@ func accept(listener net.Listener, target string) {
 		}
 		go func() {
 			defer container.Close()
-			server, err := net.Dial("tcp", target)
+			server, err := connect()
 			if err != nil {
 				return // the function sees a server that hangs up
 			}
@@ -81,7 +88,9 @@ func accept(listener net.Listener, target string) {
 // carry copies one direction until it ends, and hangs up that direction.
 func carry(to, from net.Conn) {
 	_, _ = io.Copy(to, from)
-	_ = to.(*net.TCPConn).CloseWrite()
+	if half, ok := to.(interface{ CloseWrite() error }); ok {
+		_ = half.CloseWrite()
+	}
 }
 
 // Close ends the listening. Connections end with their containers.

@@ -33,10 +33,11 @@ func TestContainersReachServersOfTheLoopbackInterface(t *testing.T) {
 		}
 	}()
 
+	connect := func() (net.Conn, error) { return net.Dial("tcp", server.Addr().String()) }
 	b := invoke.NewBridge("127.0.0.1")
-	address, err := b.Address(server.Addr().String())
+	address, err := b.Address(server.Addr().String(), connect)
 	require.NoError(t, err)
-	again, err := b.Address(server.Addr().String())
+	again, err := b.Address(server.Addr().String(), connect)
 	require.NoError(t, err)
 	require.Equal(t, address, again, "one way per server")
 
@@ -58,7 +59,24 @@ func TestContainersReachServersOfTheLoopbackInterface(t *testing.T) {
 func TestAnEngineOnAnotherMachineIsReachedThroughDockerDesktopsName(t *testing.T) {
 	t.Parallel()
 	b := invoke.NewBridge("192.0.2.1") // RFC 5737: nobody's
-	address, err := b.Address("127.0.0.1:4566")
+	address, err := b.Address("a server", func() (net.Conn, error) {
+		here, there := net.Pipe()
+		go func() {
+			_, _ = there.Write([]byte("reached"))
+			there.Close()
+		}()
+		return here, nil
+	})
 	require.NoError(t, err)
-	require.Equal(t, "host.docker.internal:4566", address)
+	defer b.Close()
+	host, port, err := net.SplitHostPort(address)
+	require.NoError(t, err)
+	require.Equal(t, "host.docker.internal", host)
+	c, err := net.Dial("tcp", net.JoinHostPort("127.0.0.1", port))
+	require.NoError(t, err)
+	answer := make([]byte, len("reached"))
+	_, err = io.ReadFull(c, answer)
+	require.NoError(t, err)
+	require.Equal(t, "reached", string(answer))
+	require.NoError(t, c.Close())
 }

@@ -2,6 +2,7 @@ package invoke
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -48,7 +49,10 @@ func (s *Session) environment(ctx context.Context, function string) (map[string]
 	if err != nil {
 		return nil, err
 	}
-	if endpoint.Host, err = s.bridge.address(endpoint.Host); err != nil {
+	// Plain as far as the bridge, which adds TLS: the emulator's certificate is for the loopback address, and in no container.
+	endpoint.Scheme = "http"
+	server := endpoint.Host
+	if endpoint.Host, err = s.bridge.address(server, func() (net.Conn, error) { return tls.Dial("tcp", server, s.tls) }); err != nil {
 		return nil, err
 	}
 	variables[endpointVariable] = endpoint.String()
@@ -71,7 +75,8 @@ func (s *Session) reachableSecret(ctx context.Context, arn string) (string, erro
 	if ip, err := netip.ParseAddr(host); host != "localhost" && (err != nil || !ip.IsLoopback()) {
 		return arn, nil
 	}
-	reached, err := s.bridge.address(net.JoinHostPort(host, fmt.Sprint(database["port"])))
+	server := net.JoinHostPort(host, fmt.Sprint(database["port"]))
+	reached, err := s.bridge.address(server, func() (net.Conn, error) { return net.Dial("tcp", server) })
 	if err != nil {
 		return "", err
 	}

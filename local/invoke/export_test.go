@@ -1,5 +1,7 @@
 package invoke
 
+import "net"
+
 // What the tests of this package look at behind its API.
 var (
 	ForLake  = forLake
@@ -8,14 +10,11 @@ var (
 	Template = template
 )
 
-// NewBridge is a bridge at the address given instead of the engine's gateway.
-func NewBridge(gateway string) interface {
-	Address(target string) (string, error)
-	Close() error
-} {
-	return exported{&bridge{gateway: gateway, reached: map[string]string{}}}
+// Bridge is a bridge at an address of the test's choice instead of the engine's gateway.
+type Bridge struct{ *bridge }
+
+func NewBridge(gateway string) Bridge { return Bridge{&bridge{gateway: gateway, reached: map[string]string{}}} }
+
+func (b Bridge) Address(target string, connect func() (net.Conn, error)) (string, error) {
+	return b.address(target, connect)
 }
-
-type exported struct{ *bridge }
-
-func (e exported) Address(target string) (string, error) { return e.address(target) }

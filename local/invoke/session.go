@@ -5,6 +5,7 @@ package invoke
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -27,6 +28,7 @@ type Session struct {
 	sam      cloud.SAM
 	aws      aws.Config
 	endpoint string
+	tls      *tls.Config
 	outputs  map[string]string
 	template string
 	bridge   *bridge
@@ -52,11 +54,15 @@ func Open(ctx context.Context, c *cloud.Cloud) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
+	trust, err := c.TLSConfig()
+	if err != nil {
+		return nil, err
+	}
 	b, err := newBridge(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return &Session{sam: sam, aws: c.AWSConfig(), endpoint: c.Addresses.Endpoint, outputs: outputs, template: path, bridge: b}, nil
+	return &Session{sam: sam, aws: c.AWSConfig(), endpoint: c.Addresses.Endpoint, tls: trust, outputs: outputs, template: path, bridge: b}, nil
 }
 
 // Close takes the containers' way to the cloud away.
