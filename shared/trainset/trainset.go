@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/millrace/millrace/shared/dataset"
 	"github.com/millrace/millrace/shared/lake"
@@ -140,15 +139,4 @@ func build(ctx context.Context, s lake.Store, shop *dataset.Dataset, parents []l
 // nobody's signal to build it.
 func InDataset(shop *dataset.Dataset, table string) bool {
 	return slices.Contains(shop.TrainingTables(), table)
-}
-
-// String says what happened, for people.
-func (r Result) String() string {
-	switch {
-	case r.Waiting != nil:
-		return "waiting for " + strings.Join(r.Waiting, ", ")
-	case !r.Published:
-		return fmt.Sprintf("%d rows were there already", r.Marker.Rows)
-	}
-	return fmt.Sprintf("%d rows", r.Marker.Rows)
 }

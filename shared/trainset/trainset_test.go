@@ -147,7 +147,6 @@ func TestItWaitsForEveryTableOfTheRun(t *testing.T) {
 	b.curate(t, evening, map[string]laketest.Table{"ratings": shop["ratings"]})
 	result := b.build(t, evening)
 	require.Equal(t, []string{"products", "customers"}, result.Waiting, "tables of another run do not count")
-	require.Equal(t, "waiting for products, customers", result.String())
 	keys, err := b.store.List(context.Background(), "training/")
 	require.NoError(t, err)
 	require.Empty(t, keys)
