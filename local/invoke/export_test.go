@@ -13,7 +13,9 @@ var (
 // Bridge is a bridge at an address of the test's choice instead of the engine's gateway.
 type Bridge struct{ *bridge }
 
-func NewBridge(gateway string) Bridge { return Bridge{&bridge{gateway: gateway, reached: map[string]string{}}} }
+func NewBridge(gateway string) Bridge {
+	return Bridge{&bridge{gateway: gateway, reached: map[string]string{}}}
+}
 
 func (b Bridge) Address(target string, connect func() (net.Conn, error)) (string, error) {
 	return b.address(target, connect)
