@@ -1,0 +1,157 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/millrace/millrace/shared/dataset"
+	"github.com/millrace/millrace/shared/lake"
+)
+
+// millrace runs a command line and returns what it prints.
+func millrace(t *testing.T, args ...string) (stdout string, err error) {
+	t.Helper()
+	var out, errors bytes.Buffer
+	cmd := newCommand()
+	cmd.SetArgs(args)
+	cmd.SetOut(&out)
+	cmd.SetErr(&errors)
+	err = cmd.ExecuteContext(t.Context())
+	return out.String(), err
+}
+
+// ratings writes interactions with taste in them: users like one of six kinds of items.
+func ratings(t *testing.T) string {
+	t.Helper()
+	var csv strings.Builder
+	csv.WriteString("user,item,weight\n")
+	for u := range 120 {
+		for n := range 10 {
+			item := (u%6)*20 + (u*7+n*3)%20
+			if n == 9 {
+				item = (u * 13) % 120
+			}
+			fmt.Fprintf(&csv, "user %d,item %d,%d\n", u, item, 1+n%5)
+		}
+	}
+	path := filepath.Join(t.TempDir(), "ratings.csv")
+	require.NoError(t, os.WriteFile(path, []byte(csv.String()), 0o600))
+	return path
+}
+
+func TestAModelIsTrainedAndMeasuredFromFiles(t *testing.T) {
+	t.Parallel()
+	file, out := ratings(t), filepath.Join(t.TempDir(), "model")
+	text, err := millrace(t, "train", "--interactions", file, "--weight-column", "weight", "--out", out, "--dim", "8", "--epochs", "4")
+	require.NoError(t, err)
+	require.Contains(t, text, "candidate    better than popularity")
+
+	test := filepath.Join(t.TempDir(), "test.tsv")
+	require.NoError(t, os.WriteFile(test, []byte("user\titem\nuser 0\titem 19\nuser 1\titem 37\nnobody\titem 1\n"), 0o600))
+	text, err = millrace(t, "evaluate", "--model", out, "--test", test, "--k", "20", "--json")
+	require.NoError(t, err)
+	var measured struct {
+		Model        map[string]float64
+		UnknownUsers int `json:"unknown_users"`
+	}
+	require.NoError(t, json.Unmarshal([]byte(text), &measured))
+	require.Equal(t, 2.0, measured.Model["users"])
+	require.Equal(t, 1, measured.UnknownUsers)
+	require.Contains(t, measured.Model, "recall@20")
+
+	_, err = millrace(t, "train", "--interactions", file, "--out", out)
+	require.ErrorContains(t, err, "is not empty", "an artifact is never overwritten")
+}
+
+func TestMistakesInFilesAreNamedByFileLineAndColumn(t *testing.T) {
+	t.Parallel()
+	broken := filepath.Join(t.TempDir(), "broken.csv")
+	require.NoError(t, os.WriteFile(broken, []byte("user,item,weight\na,b,1\na,c,lots\n"), 0o600))
+	_, err := millrace(t, "train", "--interactions", broken, "--weight-column", "weight", "--out", t.TempDir())
+	for _, part := range []string{"broken.csv:3", "weight", "lots"} {
+		require.ErrorContains(t, err, part)
+	}
+	_, err = millrace(t, "train", "--interactions", broken, "--user-column", "customer", "--out", t.TempDir())
+	require.ErrorContains(t, err, "customer")
+	_, err = millrace(t, "evaluate", "--model", t.TempDir(), "--test", ratings(t))
+	require.ErrorContains(t, err, "it is no artifact")
+	_, err = millrace(t, "train")
+	require.ErrorContains(t, err, `"interactions", "out"`)
+}
+
+func TestADayIsItsScheduledTime(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 11, 22, 17, 3, 4, 500, time.UTC)
+	for text, want := range map[string]lake.Run{
+		"": "20261122T170304Z", "2026-11-21": "20261121T020000Z", "2026-11-21T03:00:00+01:00": "20261121T020000Z", "20261121T020000Z": "20261121T020000Z",
+	} {
+		run, err := parseDate(text, now)
+		require.NoError(t, err)
+		require.Equal(t, want, run, text)
+	}
+	_, err := parseDate("yesterday", now)
+	require.ErrorContains(t, err, `--date "yesterday"`)
+}
+
+func TestAStageIsDoneOnlyByItsOwnRun(t *testing.T) {
+	t.Parallel()
+	st := stage{Run: "20261122T020000Z"}
+	require.True(t, st.is("20261122T020000Z"))
+	require.True(t, st.Done)
+	require.False(t, st.is("20261122T010000Z"), "an older run's marker is still there")
+	require.Empty(t, st.Replaced)
+	require.False(t, st.is("20261122T030000Z"))
+	require.Equal(t, lake.Run("20261122T030000Z"), st.Replaced)
+}
+
+func TestNoEventIsSentWhenOneIsBroken(t *testing.T) {
+	t.Parallel()
+	d, err := dataset.Load("classicmodels")
+	require.NoError(t, err)
+	path := filepath.Join(t.TempDir(), "events.jsonl")
+	good := `{"customer_number":103,"browse_history":[{"product_code":"S18_1749"}]}`
+	require.NoError(t, os.WriteFile(path, []byte(good+"\n\n"+`{"customer_number":`+"\n"), 0o600))
+	_, err = (&stack{dataset: d}).readEvents(path)
+	require.ErrorContains(t, err, path+":3")
+
+	records, err := (&stack{dataset: d}).readEvents("../events/shop.jsonl")
+	require.NoError(t, err)
+	require.Len(t, records, 29)
+	require.Equal(t, "242", *records[0].PartitionKey, "a user's events stay in order")
+}
+
+func TestLineageShowsWhatHasChanged(t *testing.T) {
+	t.Parallel()
+	raw := lake.Lineage{Parent: lake.Parent{Key: "raw/m", SHA256: "0123456789abcdef"}, Rows: 7, Server: "8.4.0"}
+	var out bytes.Buffer
+	origin{Lineage: lake.Lineage{Parent: lake.Parent{Key: "models/v/manifest.json", SHA256: "fedcba98765432"}, Intact: true, Parents: []lake.Lineage{raw}}}.print(&out)
+	require.Equal(t, "← models/v/manifest.json  sha256 fedcba987654…  intact\n"+
+		"  ← raw/m  sha256 0123456789ab…  CHANGED since  7 rows  from MySQL 8.4.0\n", out.String())
+}
+
+func TestStatusSaysWhatWaitsAndWhatWasReplaced(t *testing.T) {
+	t.Parallel()
+	lag := 1500.0
+	var out bytes.Buffer
+	status{
+		Runs: []runStatus{
+			{"20261122T030000Z", []stage{{Stage: "extract", Name: "ratings", Done: true, Rows: 3, Detail: "consistent snapshot"}, {Stage: "train", Name: "model"}}},
+			{"20261122T020000Z", []stage{{Stage: "train", Name: "model", Replaced: "20261122T030000Z"}}},
+		},
+		Models: []modelVersion{{"v1", "active", "newest run"}}, StreamMs: &lag, Failed: 2,
+	}.print(&out)
+	for _, part := range []string{
+		"Run 20261122T030000Z: 1 of 2 stages done", "✓  extract  ratings  3 rows  consistent snapshot", "…  train    model",
+		"Run 20261122T020000Z: replaced by run 20261122T030000Z", "v1  active", "1.5 s behind", "Failed invocations: 2",
+	} {
+		require.Contains(t, out.String(), part)
+	}
+}
