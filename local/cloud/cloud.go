@@ -153,7 +153,9 @@ func (c *Cloud) putSecrets(ctx context.Context) error {
 // prepareVenv tells of a virtual environment only if it had to be made.
 func (c *Cloud) prepareVenv(ctx context.Context, name string) (dir string, err error) {
 	started := time.Now()
+	told := c.tellIfSlow("venv-"+name, "installing")
 	dir, made, err := c.settings.venv(ctx, name)
+	told()
 	if err == nil && made {
 		c.report("venv-"+name, "installed", started)
 	}
@@ -163,12 +165,31 @@ func (c *Cloud) prepareVenv(ctx context.Context, name string) (dir string, err e
 // step does one step and reports it with its duration.
 func (c *Cloud) step(name string, do func() (string, error)) error {
 	started := time.Now()
+	told := c.tellIfSlow(name, "working; details in "+c.settings.Dir+"/log")
 	detail, err := do()
+	told()
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	c.report(name, detail, started)
 	return nil
+}
+
+// slow is when a step that says nothing begins to look stuck. The first build takes minutes, later ones seconds.
+const slow = 3 * time.Second
+
+// tellIfSlow says what is being done once it is slow; the function it returns ends that.
+func (c *Cloud) tellIfSlow(name, what string) (end func()) {
+	done, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		select {
+		case <-done:
+		case <-time.After(slow):
+			fmt.Fprintf(c.progress, "      …    %-14s %s\n", name, what)
+		}
+	}()
+	return func() { close(done); <-ended }
 }
 
 func (c *Cloud) report(name, detail string, started time.Time) {
