@@ -146,11 +146,11 @@ func TestStatusSaysWhatWaitsAndWhatWasReplaced(t *testing.T) {
 			{"20261122T030000Z", []stage{{Stage: "extract", Name: "ratings", Done: true, Rows: 3, Detail: "consistent snapshot"}, {Stage: "train", Name: "model"}}},
 			{"20261122T020000Z", []stage{{Stage: "train", Name: "model", Replaced: "20261122T030000Z"}}},
 		},
-		Models: []modelVersion{{"v1", "active", "newest run"}}, StreamMs: &lag, Failed: 2,
+		Models: []modelVersion{{"v1", "active", "newest run"}}, Stream: stream{"Enabled", "OK", &lag}, Failed: 2,
 	}.print(&out)
 	for _, part := range []string{
 		"Run 20261122T030000Z: 1 of 2 stages done", "✓  extract  ratings  3 rows  consistent snapshot", "…  train    model",
-		"Run 20261122T020000Z: replaced by run 20261122T030000Z", "v1  active", "1.5 s behind", "Failed invocations: 2",
+		"Run 20261122T020000Z: replaced by run 20261122T030000Z", "v1  active", `Stream: Enabled, last result "OK", 1.5 s behind`, "Failed invocations: 2",
 	} {
 		require.Contains(t, out.String(), part)
 	}

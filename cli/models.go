@@ -93,10 +93,11 @@ type recommendation struct {
 	ModelVersion string `json:"model_version"`
 	Strategy     string `json:"strategy"`
 	Items        []struct {
-		ID      string  `json:"id"`
-		Name    string  `json:"name"`
-		Score   float64 `json:"score"`
-		Because string  `json:"because,omitempty"`
+		ID          string  `json:"id"`
+		Name        string  `json:"name"`
+		Score       float64 `json:"score"`
+		Because     string  `json:"because,omitempty"`
+		BecauseName string  `json:"because_name,omitempty"`
 	} `json:"recommended_items"`
 }
 
@@ -117,7 +118,11 @@ func newRecommend(o *options) *cobra.Command {
 			return o.show(cmd.OutOrStdout(), r, func(w io.Writer) {
 				fmt.Fprintf(w, "For %s (%s, model %s)\n", args[0], r.Strategy, r.ModelVersion)
 				for _, item := range r.Items {
-					fmt.Fprintf(w, "  %6.3f  %-10s  %s\n", item.Score, item.ID, item.Name)
+					why := ""
+					if item.BecauseName != "" {
+						why = "because of " + item.BecauseName
+					}
+					fmt.Fprintf(w, "  %6.3f  %-10s  %-42s %s\n", item.Score, item.ID, item.Name, why)
 				}
 			})
 		},

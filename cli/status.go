@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	sqstypes "github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"github.com/spf13/cobra"
@@ -21,13 +22,23 @@ import (
 
 // status is what `millrace status` shows.
 type status struct {
-	Stack    string         `json:"stack"`
-	Runs     []runStatus    `json:"runs"`
-	Models   []modelVersion `json:"models"`
-	StreamMs *float64       `json:"stream_lag_ms"` // null: no event was processed lately
-	Failed   int            `json:"failed_invocations"`
-	NotSent  int            `json:"undelivered_events"`
+	Stack   string         `json:"stack"`
+	Runs    []runStatus    `json:"runs"`
+	Models  []modelVersion `json:"models"`
+	Stream  stream         `json:"stream"`
+	Failed  int            `json:"failed_invocations"`
+	NotSent int            `json:"undelivered_events"`
 }
+
+// stream is how the recommender keeps up with the events.
+type stream struct {
+	State      string   `json:"state"`       // of the event source mapping: Enabled, Disabled, …
+	LastResult string   `json:"last_result"` // of its last invocation
+	LagMs      *float64 `json:"lag_ms"`      // age of the oldest event when the recommender got it; null: no figure in lagWindow
+}
+
+// lagWindow is how far back a figure still says something about now.
+const lagWindow = 15 * time.Minute
 
 type runStatus struct {
 	Run    lake.Run `json:"run"`
@@ -72,7 +83,7 @@ func (s *stack) status(ctx context.Context, last int) (status, error) {
 	if now.Models, err = s.models(ctx); err != nil {
 		return now, err
 	}
-	if now.StreamMs, err = s.streamLag(ctx); err != nil {
+	if now.Stream, err = s.stream(ctx); err != nil {
 		return now, err
 	}
 	if now.Failed, err = s.failedInvocations(ctx); err != nil {
@@ -115,22 +126,35 @@ func (now status) print(w io.Writer) {
 		fmt.Fprintf(table, "  %s\t%s\t%s\n", m.Version, m.State, m.Reason)
 	}
 	table.Flush()
-	lag := "no event processed in the last 15 minutes"
-	if now.StreamMs != nil {
-		lag = fmt.Sprintf("%.1f s behind", *now.StreamMs/1000)
+	lag := fmt.Sprintf("no figure of its lag in the last %.0f minutes", lagWindow.Minutes())
+	if now.Stream.LagMs != nil {
+		lag = fmt.Sprintf("%.1f s behind", *now.Stream.LagMs/1000)
 	}
-	fmt.Fprintf(w, "Stream: %s\nFailed invocations: %d, undelivered events: %d\n", lag, now.Failed, now.NotSent)
+	fmt.Fprintf(w, "Stream: %s, last result %q, %s\nFailed invocations: %d, undelivered events: %d\n", now.Stream.State, now.Stream.LastResult, lag, now.Failed, now.NotSent)
 }
 
-// streamLag is the largest age of an event when the recommender got it, in milliseconds.
-func (s *stack) streamLag(ctx context.Context) (*float64, error) {
+func (s *stack) stream(ctx context.Context) (stream, error) {
 	function, err := s.output("RecommenderFunctionName")
 	if err != nil {
-		return nil, err
+		return stream{}, err
 	}
+	mappings, err := lambda.NewFromConfig(s.cfg).ListEventSourceMappings(ctx, &lambda.ListEventSourceMappingsInput{FunctionName: &function})
+	if err != nil {
+		return stream{}, fmt.Errorf("event source mapping of %s: %w", function, err)
+	}
+	if len(mappings.EventSourceMappings) == 0 {
+		return stream{}, fmt.Errorf("function %s reads no stream: deploy the stack again", function)
+	}
+	mapping := mappings.EventSourceMappings[0]
+	lag, err := s.streamLag(ctx, function)
+	return stream{aws.ToString(mapping.State), aws.ToString(mapping.LastProcessingResult), lag}, err
+}
+
+// streamLag asks CloudWatch for the recommender's iterator age, in milliseconds.
+func (s *stack) streamLag(ctx context.Context, function string) (*float64, error) {
 	end := time.Now()
 	out, err := cloudwatch.NewFromConfig(s.cfg).GetMetricData(ctx, &cloudwatch.GetMetricDataInput{
-		StartTime: aws.Time(end.Add(-15 * time.Minute)), EndTime: &end, ScanBy: types.ScanByTimestampDescending,
+		StartTime: aws.Time(end.Add(-lagWindow)), EndTime: &end, ScanBy: types.ScanByTimestampDescending,
 		MetricDataQueries: []types.MetricDataQuery{{
 			Id: aws.String("lag"),
 			MetricStat: &types.MetricStat{
