@@ -16,12 +16,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-lambda-go/events"
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	_ "github.com/go-sql-driver/mysql"
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
 	"github.com/millrace/millrace/local/cloud"
@@ -121,6 +123,7 @@ func TestRowsBecomeRecommendations(t *testing.T) {
 	t.Run("the training set equals an independent join", func(t *testing.T) { s.trainingSetEqualsJoin(t, firstRun) })
 	t.Run("the model beats popularity and every product and customer is in it", func(t *testing.T) { s.modelIsGood(t, first) })
 	t.Run("events become recommendations", func(t *testing.T) { s.eventsAreServed(t, first) })
+	t.Run("a batch of events delivered again has no second effect", func(t *testing.T) { s.repeatedBatchHasNoSecondEffect(t) })
 	t.Run("the API answers signed requests only", func(t *testing.T) { s.apiAnswers(t, first) })
 	t.Run("delivering the same again changes nothing", func(t *testing.T) { s.repeatsChangeNothing(t, first) })
 	t.Run("the functions may not write elsewhere", func(t *testing.T) { s.iamIsEnforced(t) })
@@ -271,7 +274,7 @@ func (s *system) lines(t *testing.T, prefix string) []map[string]any {
 
 func (s *system) eventsAreServed(t *testing.T, version string) {
 	const broken = `{"session_id":"broken","customer_number":`
-	events := map[string]string{ // session_id → event
+	sent := map[string]string{ // session_id → event
 		"known":    `{"session_id":"known","customer_number":103,"city":"Nantes","country":"France","credit_limit":21000,"browse_history":[{"product_code":"S18_1749","quantity":2,"in_shopping_cart":true}]}`,
 		"unknown":  `{"session_id":"unknown","customer_number":999999,"city":"São Paulo","country":"Brazil","credit_limit":5000.5,"browse_history":[{"product_code":"S10_1678","quantity":"3","in_shopping_cart":false}],"campaign":{"id":7}}`,
 		"unrated":  `{"session_id":"unrated","customer_number":112,"city":"Las Vegas","country":"USA","credit_limit":71800,"browse_history":[{"product_code":"S18_3233","quantity":1,"in_shopping_cart":false}]}`,
@@ -279,19 +282,19 @@ func (s *system) eventsAreServed(t *testing.T, version string) {
 		"nothing":  `{"session_id":"nothing","customer_number":900004,"city":"Oslo","country":"Norway","credit_limit":1,"browse_history":[]}`,
 		"foreign":  `{"session_id":"foreign","customer_number":900005,"city":"Oslo","country":"Norway","credit_limit":1,"browse_history":[{"product_code":"NO_SUCH","quantity":1,"in_shopping_cart":false}]}`,
 	}
-	s.put(events["known"], events["unknown"], broken, events["unrated"], events["nonascii"], events["nothing"], events["foreign"])
+	s.put(sent["known"], sent["unknown"], broken, sent["unrated"], sent["nonascii"], sent["nothing"], sent["foreign"])
 
 	var records []map[string]any
 	s.eventually("a recommendation record for each good event", func() bool {
 		records = s.lines(t, "recommendations/")
-		return len(records) >= len(events)
+		return len(records) >= len(sent)
 	})
-	require.Len(t, records, len(events))
+	require.Len(t, records, len(sent))
 	seen := map[string]bool{}
 	for _, r := range records {
 		session := r["session_id"].(string)
 		var input map[string]any
-		require.NoError(t, json.Unmarshal([]byte(events[session]), &input))
+		require.NoError(t, json.Unmarshal([]byte(sent[session]), &input))
 		for field, value := range input {
 			require.Equal(t, value, r[field], "%s: the input's %s is in the output", session, field)
 		}
@@ -352,13 +355,65 @@ func (s *system) eventsAreServed(t *testing.T, version string) {
 			require.NoError(t, body.Close())
 			text.Write(content.Bytes())
 		}
-		for session := range events {
+		for session := range sent {
 			if !strings.Contains(text.String(), `"session_id":"`+session+`"`) {
 				return false
 			}
 		}
 		return strings.Contains(text.String(), broken)
 	})
+}
+
+// repeatedBatchHasNoSecondEffect delivers events that were answered once more, as Kinesis does after a failure: users' state
+// stays, and the lake gets the same events again, not others.
+func (s *system) repeatedBatchHasNoSecondEffect(t *testing.T) {
+	activity := func() (rows string) {
+		connection, err := pgx.Connect(t.Context(), s.cloud.Addresses.PostgresURL)
+		require.NoError(t, err)
+		defer connection.Close(t.Context())
+		require.NoError(t, connection.QueryRow(t.Context(), "SELECT string_agg(a::text, E'\\n' ORDER BY event_id) FROM millrace.user_activity a").Scan(&rows))
+		return rows
+	}
+	answers := func() map[string]map[string]any {
+		found := map[string]map[string]any{}
+		for _, r := range s.lines(t, "recommendations/") {
+			id := r["event_id"].(string)
+			if earlier := found[id]; earlier != nil {
+				require.Equal(t, earlier["recommendation_id"], r["recommendation_id"])
+				require.Equal(t, earlier["recommended_items"], r["recommended_items"])
+			} else {
+				found[id] = r
+			}
+		}
+		return found
+	}
+	state, before := activity(), answers()
+	require.Contains(t, state, "S18_1749")
+
+	var batch events.KinesisEvent
+	for id, r := range before {
+		_, sequence, _ := strings.Cut(id, ":")
+		event, err := json.Marshal(map[string]any{
+			"session_id": r["session_id"], "customer_number": r["customer_number"], "city": r["city"], "country": r["country"],
+			"credit_limit": r["credit_limit"], "browse_history": r["browse_history"],
+		})
+		require.NoError(t, err)
+		batch.Records = append(batch.Records, events.KinesisEventRecord{
+			EventID: id, EventName: "aws:kinesis:record", EventSource: "aws:kinesis",
+			Kinesis: events.KinesisRecord{
+				SequenceNumber: sequence, PartitionKey: "again", Data: event,
+				ApproximateArrivalTimestamp: events.SecondsEpochTime{Time: time.Now()}, // later: an update would show
+			},
+		})
+	}
+	payload, err := json.Marshal(batch)
+	require.NoError(t, err)
+	for range 2 {
+		s.invoke(t, "RecommenderFunctionName", string(payload))
+	}
+	require.Equal(t, state, activity())
+	s.eventually("the repeated answers in the lake", func() bool { return len(s.lines(t, "recommendations/")) >= 3*len(before) })
+	require.Len(t, answers(), len(before), "the same events, none new")
 }
 
 // list checks five different items in the direction (−1: descending) of their figure.
