@@ -79,7 +79,9 @@ func (s Settings) start(ctx context.Context, sv server) (Record, error) {
 
 	started, err := processStart(cmd.Process.Pid)
 	if err != nil {
-		return Record{}, errors.Join(fmt.Errorf("start %s: %w\n%s", sv.name, err, tail(logFile, offset)), cmd.Process.Kill())
+		// It ended before it could be looked at, as a rule; whatever the reason, none is left behind.
+		_ = cmd.Process.Kill()
+		return Record{}, fmt.Errorf("%s ended at once (%v; %w); the end of its log:\n%s", sv.name, <-ended, err, tail(logFile, offset))
 	}
 	record := Record{
 		Name: sv.name, Address: sv.address, PID: cmd.Process.Pid, Started: started, Since: time.Now().UTC(),
