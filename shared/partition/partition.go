@@ -14,7 +14,7 @@ import (
 
 // Options are what the manifest does not say.
 type Options struct {
-	// Dataset is the description the partition columns come from, for messages.
+	// Dataset is the description the partition columns come from, for messages; "" if a person named them.
 	Dataset     string
 	PartitionBy []string // columns, in the order of the folders
 	Limits      Limits
@@ -73,6 +73,13 @@ func build(ctx context.Context, s lake.Store, parents []lake.Parent, o Options) 
 	}, err
 }
 
+func (o Options) remedy() string {
+	if o.Dataset == "" {
+		return "name another column"
+	}
+	return fmt.Sprintf("correct partition_by in shared/dataset/%s.yaml", o.Dataset)
+}
+
 // check finds what cannot be right before anything is written.
 func check(manifest *lake.RawManifest, o Options) error {
 	if manifest.Checksum != manifest.Source {
@@ -84,12 +91,11 @@ func check(manifest *lake.RawManifest, o Options) error {
 	for _, name := range o.PartitionBy {
 		i := schema.Index(manifest.Columns, name)
 		if i < 0 {
-			return fmt.Errorf("there is no column %s.%s to partition by (there are: %v): correct partition_by in shared/dataset/%s.yaml",
-				manifest.Table, name, schema.Names(manifest.Columns), o.Dataset)
+			return fmt.Errorf("there is no column %s.%s to partition by (there are: %v): %s",
+				manifest.Table, name, schema.Names(manifest.Columns), o.remedy())
 		}
 		if kind := manifest.Columns[i].Kind; kind == schema.Bytes || kind == schema.Vector {
-			return fmt.Errorf("column %s.%s of kind %s cannot name a folder: correct partition_by in shared/dataset/%s.yaml",
-				manifest.Table, name, kind, o.Dataset)
+			return fmt.Errorf("column %s.%s of kind %s cannot name a folder: %s", manifest.Table, name, kind, o.remedy())
 		}
 	}
 	return nil

@@ -35,7 +35,7 @@ type position struct{ block, offset uint32 }
 func (r *rows) add(row schema.Row) {
 	r.sort = r.sort[:0]
 	for _, i := range r.key {
-		r.sort = appendOrdered(r.sort, r.cols[i], row[i])
+		r.sort = schema.AppendOrdered(r.sort, r.cols[i], row[i])
 	}
 	r.row = append(binary.AppendUvarint(r.row[:0], uint64(len(r.sort))), r.sort...)
 	r.row = appendValues(r.row, r.cols, row)

@@ -113,7 +113,7 @@ func (w *splitter) readFile(ctx context.Context, f lake.File) (sum checksum.Sum,
 func (w *splitter) add(ctx context.Context, row schema.Row) error {
 	var id []byte
 	for _, i := range w.partitionBy {
-		id = appendOrdered(id, w.manifest.Columns[i], row[i])
+		id = schema.AppendOrdered(id, w.manifest.Columns[i], row[i])
 	}
 	p, ok := w.open[string(id)]
 	if !ok {
