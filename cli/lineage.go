@@ -190,9 +190,12 @@ func (o origin) print(w io.Writer) {
 
 // printLineage prints a marker and, further in, those it was made from.
 func printLineage(w io.Writer, n lake.Lineage, indent string) {
-	state := "intact"
-	if !n.Intact {
-		state = "CHANGED since"
+	state := "CHANGED since"
+	switch {
+	case n.Missing:
+		state = "not here: expired, or in another directory"
+	case n.Intact:
+		state = "intact"
 	}
 	what := ""
 	if n.Rows > 0 {

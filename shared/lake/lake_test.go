@@ -175,6 +175,14 @@ func TestLineageLeadsToTheExtractionAndShowsWhatChanged(t *testing.T) {
 	lineage, err = lake.Trace(ctx, store, "curated/m")
 	require.NoError(t, err)
 	require.False(t, lineage.Parents[0].Intact)
+	require.False(t, lineage.Parents[0].Missing)
 	_, err = lake.ReadParent[lake.RawManifest](ctx, store, parent, lake.RawFormat)
 	require.ErrorIs(t, err, lake.ErrStale)
+
+	require.NoError(t, store.Delete(ctx, "raw/m"))
+	lineage, err = lake.Trace(ctx, store, "curated/m")
+	require.NoError(t, err, "raw data expires before what was made from it")
+	require.Equal(t, lake.Lineage{Parent: parent, Missing: true}, lineage.Parents[0])
+	_, err = lake.Trace(ctx, store, "raw/m")
+	require.ErrorIs(t, err, lake.ErrNotFound)
 }

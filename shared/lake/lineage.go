@@ -3,6 +3,7 @@ package lake
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 )
 
@@ -12,8 +13,9 @@ type Lineage struct {
 	Header  Header    `json:"header"`
 	Table   string    `json:"table,omitempty"`
 	Rows    int64     `json:"rows,omitempty"`
-	Server  string    `json:"server,omitempty"` // raw only: the database the rows came from
-	Intact  bool      `json:"intact"`           // the marker still has the content that its child recorded
+	Server  string    `json:"server,omitempty"`  // raw only: the database the rows came from
+	Intact  bool      `json:"intact"`            // the marker still has the content that its child recorded
+	Missing bool      `json:"missing,omitempty"` // it expired, or lies in another store: nothing of it is known here
 	Parents []Lineage `json:"parents,omitempty"`
 }
 
@@ -49,7 +51,9 @@ func trace(ctx context.Context, s Store, p Parent, depth int) (Lineage, error) {
 	}
 	for _, up := range marker.Parents {
 		above, err := trace(ctx, s, up, depth-1)
-		if err != nil {
+		if errors.Is(err, ErrNotFound) {
+			above = Lineage{Parent: up, Missing: true}
+		} else if err != nil {
 			return Lineage{}, err
 		}
 		node.Parents = append(node.Parents, above)
