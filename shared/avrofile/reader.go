@@ -22,6 +22,7 @@ const maxBlock = 1 << 30
 // Reader reads a file written by Writer, row by row, in constant memory.
 type Reader struct {
 	cols       []schema.Column
+	metadata   map[string]string
 	src        *avro.Reader
 	sync       [16]byte
 	block      []byte
@@ -49,13 +50,20 @@ func NewReader(r io.Reader) (*Reader, error) {
 	if header.Sync != syncMarker(header.Meta[columnsKey]) {
 		return nil, errors.New("avro header: columns and sync marker disagree: the file is damaged")
 	}
-	return &Reader{cols: cols, src: src, sync: header.Sync, values: avro.NewReader(nil, 0)}, nil
+	metadata := map[string]string{}
+	for key, value := range header.Meta {
+		metadata[key] = string(value)
+	}
+	return &Reader{cols: cols, metadata: metadata, src: src, sync: header.Sync, values: avro.NewReader(nil, 0)}, nil
 }
 
 var errNoMagic = errors.New("it does not begin with Obj1")
 
 // Columns are the columns the file was written with.
 func (r *Reader) Columns() []schema.Column { return r.cols }
+
+// Metadata is the header's metadata, the Avro schema among it.
+func (r *Reader) Metadata() map[string]string { return r.metadata }
 
 // Next returns the next row, or io.EOF after the last. The row is valid until the next call.
 func (r *Reader) Next(row schema.Row) (schema.Row, error) {

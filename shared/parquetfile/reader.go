@@ -44,6 +44,15 @@ func (r *Reader) Columns() []schema.Column { return r.cols }
 // Rows is the number of rows that the file's footer declares.
 func (r *Reader) Rows() int64 { return r.file.NumRows() }
 
+// Metadata is the file's key-value metadata.
+func (r *Reader) Metadata() map[string]string {
+	metadata := map[string]string{}
+	for _, entry := range r.file.Metadata().KeyValueMetadata {
+		metadata[entry.Key] = entry.Value
+	}
+	return metadata
+}
+
 // Next returns the next row, or io.EOF after the last. The row is valid until the next call;
 // row is re-used if it is long enough.
 func (r *Reader) Next(row schema.Row) (_ schema.Row, err error) {
