@@ -8,9 +8,7 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"github.com/millrace/millrace/shared/lake"
 	"github.com/millrace/millrace/shared/model"
@@ -34,7 +32,9 @@ func newTrain(o *options) *cobra.Command {
 				return fmt.Errorf("--out %s is not empty: name a new directory, an artifact is never overwritten", out)
 			}
 			bar := newBar(cmd.ErrOrStderr())
-			content, err := train.Run(cmd.Context(), train.Input{Interactions: interactions}, settings, bar.training)
+			content, err := train.Run(cmd.Context(), train.Input{Interactions: interactions}, settings, func(p train.Progress) {
+				bar.step("%s %d/%d: d = %d, α0 = %g, λ = %g, epoch %d", p.Stage, p.Trial, p.Trials, p.Dimension, p.Alpha0, p.Lambda, p.Epoch.Number)
+			})
 			bar.done()
 			if err != nil {
 				return fmt.Errorf("%s: %w", file, err)
@@ -138,30 +138,4 @@ func printMetrics(w io.Writer, m model.Metrics) {
 	fmt.Fprintf(w, "settings     d = %d, α0 = %g, λ = %g, %d epochs (best of %d trials)\n",
 		m.Settings.Dimension, m.Settings.Alpha0, m.Settings.Lambda, m.Settings.Epochs, len(m.Trials))
 	fmt.Fprintf(w, "%-12s %s\n", m.State, m.Reason)
-}
-
-// bar is a progress bar on a terminal, and silent elsewhere.
-type bar struct {
-	shown *progressbar.ProgressBar
-}
-
-func newBar(w io.Writer) *bar {
-	if f, ok := w.(*os.File); !ok || !term.IsTerminal(int(f.Fd())) {
-		return &bar{}
-	}
-	return &bar{progressbar.NewOptions(-1, progressbar.OptionSetWriter(w), progressbar.OptionClearOnFinish(), progressbar.OptionThrottle(100*time.Millisecond))}
-}
-
-func (b *bar) training(p train.Progress) {
-	if b.shown == nil {
-		return
-	}
-	b.shown.Describe(fmt.Sprintf("%s %d/%d: d = %d, α0 = %g, λ = %g, epoch %d", p.Stage, p.Trial, p.Trials, p.Dimension, p.Alpha0, p.Lambda, p.Epoch.Number))
-	_ = b.shown.Add(1) // an unwritable terminal must not end a training
-}
-
-func (b *bar) done() {
-	if b.shown != nil {
-		_ = b.shown.Finish()
-	}
 }
