@@ -67,6 +67,10 @@ func TestAModelIsTrainedAndMeasuredFromFiles(t *testing.T) {
 	require.Equal(t, 1, measured.UnknownUsers)
 	require.Contains(t, measured.Model, "recall@20")
 
+	text, err = millrace(t, "inspect", out)
+	require.NoError(t, err)
+	require.Contains(t, text, "intact   interactions.parquet")
+
 	_, err = millrace(t, "train", "--interactions", file, "--out", out)
 	require.ErrorContains(t, err, "is not empty", "an artifact is never overwritten")
 }

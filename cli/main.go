@@ -45,6 +45,7 @@ func newCommand() *cobra.Command {
 	root.AddCommand(
 		newStatus(&o), newRun(&o), newRollback(&o), newRecommend(&o), newLineage(&o), newSend(&o),
 		newTrain(&o), newEvaluate(&o),
+		newExtract(&o), newPartition(&o), newVerify(&o), newInspect(&o),
 	)
 	return root
 }
