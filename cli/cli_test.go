@@ -103,6 +103,8 @@ func TestADayIsItsScheduledTime(t *testing.T) {
 	}
 	_, err := parseDate("yesterday", now)
 	require.ErrorContains(t, err, `--date "yesterday"`)
+	_, err = parseDate("9999-12-31", now)
+	require.ErrorContains(t, err, "in the future", "it would keep every later night's model from serving")
 }
 
 func TestAStageIsDoneOnlyByItsOwnRun(t *testing.T) {
@@ -137,8 +139,8 @@ func TestLineageShowsWhatHasChanged(t *testing.T) {
 	raw := lake.Lineage{Parent: lake.Parent{Key: "raw/m", SHA256: "0123456789abcdef"}, Rows: 7, Server: "8.4.0"}
 	var out bytes.Buffer
 	origin{Lineage: lake.Lineage{Parent: lake.Parent{Key: "models/v/manifest.json", SHA256: "fedcba98765432"}, Intact: true, Parents: []lake.Lineage{raw}}}.print(&out)
-	require.Equal(t, "← models/v/manifest.json  sha256 fedcba987654…  intact\n"+
-		"  ← raw/m  sha256 0123456789ab…  CHANGED since  7 rows  from MySQL 8.4.0\n", out.String())
+	require.Equal(t, "← models/v/manifest.json  sha256 fedcba987654…  marker unchanged\n"+
+		"  ← raw/m  sha256 0123456789ab…  marker CHANGED since  7 rows  from MySQL 8.4.0\n", out.String())
 }
 
 func TestStatusSaysWhatWaitsAndWhatWasReplaced(t *testing.T) {
@@ -158,4 +160,18 @@ func TestStatusSaysWhatWaitsAndWhatWasReplaced(t *testing.T) {
 	} {
 		require.Contains(t, out.String(), part)
 	}
+}
+
+func TestAFailureIsKnownByItsRun(t *testing.T) {
+	t.Parallel()
+	const run = lake.Run("20261122T020000Z")
+	since := run.Time()
+	body := func(request string) string {
+		return `{"timestamp":"2026-11-22T02:00:09.5Z","requestContext":{"functionArn":"arn:f"},"requestPayload":` + request + `,"responsePayload":{"errorMessage":"no such table"}}`
+	}
+	require.Equal(t, "no such table", failure(body(`{"table":"x","scheduled_time":"2026-11-22T02:00:00Z"}`), run, since))
+	require.Equal(t, "no such table", failure(body(`{"detail":{"object":{"key":"curated/x/dt=2026-11-22/_SUCCESS"}}}`), run, since))
+	require.Empty(t, failure(body(`{"table":"x","scheduled_time":"2026-11-21T02:00:00Z"}`), run, since), "another run's")
+	require.Empty(t, failure(body(`{"table":"x","scheduled_time":"2026-11-22T02:00:00Z"}`), run, since.Add(time.Minute)), "an earlier attempt's")
+	require.Empty(t, failure("not JSON", run, since))
 }

@@ -190,12 +190,12 @@ func (o origin) print(w io.Writer) {
 
 // printLineage prints a marker and, further in, those it was made from.
 func printLineage(w io.Writer, n lake.Lineage, indent string) {
-	state := "CHANGED since"
+	state := "marker CHANGED since"
 	switch {
 	case n.Missing:
 		state = "not here: expired, or in another directory"
 	case n.Intact:
-		state = "intact"
+		state = "marker unchanged"
 	}
 	what := ""
 	if n.Rows > 0 {

@@ -26,15 +26,15 @@ func (s *stack) models(ctx context.Context) ([]modelVersion, error) {
 	return answer.Models, s.get(ctx, "/models", &answer)
 }
 
-// modelState is the state of a version in the database, "" if it is not there yet.
-func (s *stack) modelState(ctx context.Context, version string) (string, error) {
+// model is a version in the database, nil if it is not there yet.
+func (s *stack) model(ctx context.Context, version string) (*modelVersion, error) {
 	models, err := s.models(ctx)
 	for _, m := range models {
 		if m.Version == version {
-			return m.State, err
+			return &m, err
 		}
 	}
-	return "", err
+	return nil, err
 }
 
 func newRollback(o *options) *cobra.Command {

@@ -3,8 +3,10 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,9 +23,10 @@ func newRun(o *options) *cobra.Command {
 	var timeout time.Duration
 	cmd := &cobra.Command{
 		Use:   "run",
-		Short: "Start the batch of a day: every table is extracted, and the rest follows by itself",
-		Long: `Start the batch of a day, as the schedule would. The run is named for the given time, so the
-same call again repeats nothing that is done, and finishes what is not.`,
+		Short: "Start the batch of a day, or finish it: every table is extracted, and the rest follows by itself",
+		Long: `Start the batch of a day, as the schedule would. The run is named for the given time, so the same call again repeats nothing that
+is done, and starts every stage that is missing though what it needs is there. The rows are those that MySQL has now: the date only
+names the run.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			run, err := parseDate(date, time.Now())
@@ -71,42 +74,93 @@ func parseDate(text string, now time.Time) (lake.Run, error) {
 	if text == "" {
 		return lake.NewRun(now), nil
 	}
-	if day, err := time.Parse(time.DateOnly, text); err == nil {
-		return lake.NewRun(day.Add(nightly)), nil
-	}
 	run, err := lake.ParseRun(text)
+	if day, notADay := time.Parse(time.DateOnly, text); notADay == nil {
+		run, err = lake.NewRun(day.Add(nightly)), nil
+	}
 	if err != nil {
 		return "", fmt.Errorf("--date %q: want a day such as 2026-11-22, or a scheduled time such as 2026-11-22T02:00:00Z", text)
+	}
+	if run > lake.NewRun(now) {
+		return "", fmt.Errorf("--date %q: run %s is in the future: it would stand before every later night's", text, run)
 	}
 	return run, nil
 }
 
-// startBatch invokes the extractor asynchronously for each table, with the input that the schedules send.
+// startBatch starts what is missing of a run: the extraction of each table, with the input that the schedules send, and every stage
+// whose input is published, with the event that S3 sent then. What is done already finds that out by itself.
 func (s *stack) startBatch(ctx context.Context, run lake.Run) error {
-	function, err := s.output("ExtractorFunctionName")
+	stages, err := s.batch(ctx, run)
 	if err != nil {
 		return err
 	}
-	client := lambda.NewFromConfig(s.cfg)
-	for _, table := range s.dataset.TableNames() {
-		payload, err := json.Marshal(map[string]string{"table": table, "scheduled_time": run.Time().Format(time.RFC3339)})
+	extracted := map[string]stage{}
+	var curated *stage // any table of the training set: it looks for the others itself
+	whole := true
+	for _, st := range stages {
+		switch {
+		case st.Replaced != "":
+			return nil // waiting says so
+		case st.Stage == "extract":
+			extracted[st.Name] = st
+			if !st.Done {
+				err = s.start(ctx, "ExtractorFunctionName", map[string]string{"table": st.Name, "scheduled_time": run.Time().Format(time.RFC3339)})
+			}
+		case st.Stage == "partition" && slices.Contains(s.dataset.TrainingTables(), st.Name):
+			curated, whole = &st, whole && st.Done
+			fallthrough
+		case st.Stage == "partition":
+			if !st.Done && extracted[st.Name].Done {
+				err = s.announce(ctx, "PartitionerFunctionName", extracted[st.Name].Marker)
+			}
+		case st.Stage == "trainset" && !st.Done && whole && curated != nil:
+			err = s.announce(ctx, "TrainsetFunctionName", curated.Marker)
+		case st.Stage == "train" && !st.Done && st.Marker != "":
+			err = s.announce(ctx, "TrainerFunctionName", lake.TrainingMarker(s.dataset.Name, run))
+		case st.Stage == "train" && st.Done:
+			var model *modelVersion
+			if model, err = s.model(ctx, st.Name); err == nil && model == nil {
+				err = s.announce(ctx, "LoaderFunctionName", st.Marker)
+			}
+		}
 		if err != nil {
 			return err
 		}
-		_, err = client.Invoke(ctx, &lambda.InvokeInput{FunctionName: &function, InvocationType: types.InvocationTypeEvent, Payload: payload})
-		if err != nil {
-			return fmt.Errorf("start extraction of %s: %w", table, err)
-		}
+	}
+	return nil
+}
+
+// announce starts a function with the event that S3 sends when a marker is created.
+func (s *stack) announce(ctx context.Context, function, marker string) error {
+	bucket, err := s.output("LakeBucketName")
+	if err != nil {
+		return err
+	}
+	return s.start(ctx, function, map[string]any{
+		"source": "aws.s3", "detail-type": "Object Created",
+		"detail": map[string]any{"bucket": map[string]string{"name": bucket}, "object": map[string]string{"key": marker}},
+	})
+}
+
+// start invokes a function asynchronously.
+func (s *stack) start(ctx context.Context, output string, event any) error {
+	function, err := s.output(output)
+	if err != nil {
+		return err
+	}
+	payload, err := json.Marshal(event)
+	if err != nil {
+		return err
+	}
+	_, err = lambda.NewFromConfig(s.cfg).Invoke(ctx, &lambda.InvokeInput{FunctionName: &function, InvocationType: types.InvocationTypeEvent, Payload: payload})
+	if err != nil {
+		return fmt.Errorf("start %s: %w", function, err)
 	}
 	return nil
 }
 
 // waitForBatch prints a line for each stage as it completes.
 func (s *stack) waitForBatch(ctx context.Context, run lake.Run, start time.Time, timeout time.Duration, out io.Writer) ([]stage, error) {
-	failures, err := s.failedInvocations(ctx)
-	if err != nil {
-		return nil, err
-	}
 	shown := map[string]bool{}
 	for {
 		stages, err := s.batch(ctx, run)
@@ -124,26 +178,22 @@ func (s *stack) waitForBatch(ctx context.Context, run lake.Run, start time.Time,
 			return nil, fmt.Errorf("run %s is replaced: run %s of the same day is newer and published", run, trained.Replaced)
 		}
 		if trained.Done {
-			state, err := s.modelState(ctx, trained.Name)
+			model, err := s.model(ctx, trained.Name)
 			if err != nil {
 				return nil, err
 			}
-			if state != "" && state != "loading" && state != "ready" {
-				load := stage{Stage: "load", Name: trained.Name, Run: run, Done: true, Rows: trained.Rows, Detail: state, Marker: trained.Marker}
-				fmt.Fprintf(out, "%6.1fs  %-9s  %s is %s\n", time.Since(start).Seconds(), load.Stage, load.Name, state)
+			if model != nil {
+				load := stage{Stage: "load", Name: trained.Name, Run: run, Done: true, Rows: trained.Rows, Detail: model.State, Marker: trained.Marker}
+				fmt.Fprintf(out, "%6.1fs  %-9s  %s is %s (%s)\n", time.Since(start).Seconds(), load.Stage, load.Name, model.State, model.Reason)
 				return append(stages, load), nil
 			}
 		}
-		now, err := s.failedInvocations(ctx)
-		if err != nil {
-			return nil, err
-		}
-		if now > failures {
-			return nil, fmt.Errorf("run %s: an invocation failed for good; its message is in %s, and its log says why (make logs-<function>)",
-				run, s.outputs["FailedInvocationsQueueUrl"])
+		if reason, err := s.failureOf(ctx, run, start); err != nil || reason != "" {
+			return nil, errors.Join(err, fmt.Errorf("run %s failed: %s", run, reason))
 		}
 		if time.Since(start) > timeout {
-			return nil, fmt.Errorf("run %s is not done after %s: missing %s; see make logs-<function>", run, timeout, missing(stages))
+			return nil, fmt.Errorf("run %s is not done after %s: missing %s; see make logs-<function>, and run this again to start what is missing",
+				run, timeout, missing(stages))
 		}
 		select {
 		case <-ctx.Done():

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"strconv"
@@ -22,12 +24,13 @@ import (
 
 // status is what `millrace status` shows.
 type status struct {
-	Stack   string         `json:"stack"`
-	Runs    []runStatus    `json:"runs"`
-	Models  []modelVersion `json:"models"`
-	Stream  stream         `json:"stream"`
-	Failed  int            `json:"failed_invocations"`
-	NotSent int            `json:"undelivered_events"`
+	Stack       string         `json:"stack"`
+	Runs        []runStatus    `json:"runs"`
+	Models      []modelVersion `json:"models"`
+	Stream      stream         `json:"stream"`
+	Failed      int            `json:"failed_invocations"`
+	NotSent     int            `json:"undelivered_events"`
+	Quarantined int            `json:"quarantined_events"` // refused today or yesterday (UTC)
 }
 
 // stream is how the recommender keeps up with the events.
@@ -86,8 +89,15 @@ func (s *stack) status(ctx context.Context, last int) (status, error) {
 	if now.Stream, err = s.stream(ctx); err != nil {
 		return now, err
 	}
-	if now.Failed, err = s.failedInvocations(ctx); err != nil {
+	if now.Failed, err = s.queueLength(ctx, "FailedInvocationsQueueUrl"); err != nil {
 		return now, err
+	}
+	for _, day := range []time.Time{time.Now(), time.Now().AddDate(0, 0, -1)} {
+		keys, err := s.lake.List(ctx, lake.QuarantineDir("recommender", lake.Day(day)))
+		if err != nil {
+			return now, err
+		}
+		now.Quarantined += len(keys)
 	}
 	now.NotSent, err = s.queueLength(ctx, "UndeliveredEventsQueueUrl")
 	return now, err
@@ -130,7 +140,7 @@ func (now status) print(w io.Writer) {
 	if now.Stream.LagMs != nil {
 		lag = fmt.Sprintf("%.1f s behind", *now.Stream.LagMs/1000)
 	}
-	fmt.Fprintf(w, "Stream: %s, last result %q, %s\nFailed invocations: %d, undelivered events: %d\n", now.Stream.State, now.Stream.LastResult, lag, now.Failed, now.NotSent)
+	fmt.Fprintf(w, "Stream: %s, last result %q, %s\nFailed invocations: %d, undelivered events: %d\nEvents in quarantine/ since yesterday: %d\n", now.Stream.State, now.Stream.LastResult, lag, now.Failed, now.NotSent, now.Quarantined)
 }
 
 func (s *stack) stream(ctx context.Context) (stream, error) {
@@ -177,21 +187,62 @@ func (s *stack) streamLag(ctx context.Context, function string) (*float64, error
 	return nil, nil
 }
 
-// failedInvocations counts asynchronous invocations that failed for good.
-func (s *stack) failedInvocations(ctx context.Context) (int, error) {
-	return s.queueLength(ctx, "FailedInvocationsQueueUrl")
+// failureOf looks for a failed invocation of a run among those an operator has not dealt with, and returns its error message.
+// It only looks: the messages stay visible. What failed before since is an earlier attempt's.
+func (s *stack) failureOf(ctx context.Context, run lake.Run, since time.Time) (string, error) {
+	queue, err := s.output("FailedInvocationsQueueUrl")
+	if err != nil {
+		return "", err
+	}
+	out, err := sqs.NewFromConfig(s.cfg).ReceiveMessage(ctx, &sqs.ReceiveMessageInput{QueueUrl: &queue, MaxNumberOfMessages: 10, VisibilityTimeout: 0})
+	if err != nil {
+		return "", fmt.Errorf("queue of failed invocations: %w", err)
+	}
+	for _, m := range out.Messages {
+		if reason := failure(aws.ToString(m.Body), run, since); reason != "" {
+			return reason, nil
+		}
+	}
+	return "", nil
 }
 
+// failure reads what Lambda sends to an on-failure destination; it is "" for another run's. An extraction is known by its
+// scheduled time, the other stages by their marker's day.
+func failure(body string, run lake.Run, since time.Time) string {
+	var message struct {
+		Timestamp       time.Time
+		RequestContext  struct{ FunctionArn string }
+		RequestPayload  json.RawMessage
+		ResponsePayload struct{ ErrorMessage string }
+	}
+	if json.Unmarshal([]byte(body), &message) != nil || message.Timestamp.Before(since) {
+		return ""
+	}
+	request := string(message.RequestPayload)
+	if !strings.Contains(request, run.Time().Format(time.RFC3339)) && !strings.Contains(request, "dt="+run.Date()+"/") && !strings.Contains(request, string(run)) {
+		return ""
+	}
+	return cmp.Or(message.ResponsePayload.ErrorMessage, "see the log of "+message.RequestContext.FunctionArn)
+}
+
+// queueLength counts the messages of a queue, those that somebody is just looking at too.
 func (s *stack) queueLength(ctx context.Context, output string) (int, error) {
 	url, err := s.output(output)
 	if err != nil {
 		return 0, err
 	}
-	out, err := sqs.NewFromConfig(s.cfg).GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{
-		QueueUrl: &url, AttributeNames: []sqstypes.QueueAttributeName{sqstypes.QueueAttributeNameApproximateNumberOfMessages},
-	})
+	names := []sqstypes.QueueAttributeName{sqstypes.QueueAttributeNameApproximateNumberOfMessages, sqstypes.QueueAttributeNameApproximateNumberOfMessagesNotVisible}
+	out, err := sqs.NewFromConfig(s.cfg).GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{QueueUrl: &url, AttributeNames: names})
 	if err != nil {
 		return 0, fmt.Errorf("queue %s: %w", url[strings.LastIndex(url, "/")+1:], err)
 	}
-	return strconv.Atoi(out.Attributes[string(sqstypes.QueueAttributeNameApproximateNumberOfMessages)])
+	total := 0
+	for _, name := range names {
+		n, err := strconv.Atoi(out.Attributes[string(name)])
+		if err != nil {
+			return 0, fmt.Errorf("queue %s: %s: %w", url[strings.LastIndex(url, "/")+1:], name, err)
+		}
+		total += n
+	}
+	return total, nil
 }

@@ -213,7 +213,7 @@ func TestADirectoryShowsLineageAndWhatIsNoLongerIntact(t *testing.T) {
 	require.NoError(t, err)
 	for _, part := range []string{
 		"curated/ratings/dt=2026-11-22/_SUCCESS\n  millrace/curated/1, dataset classicmodels, run 20261122T020000Z, 8 rows\n  intact   curated/ratings/dt=2026-11-22/part-00000.parquet",
-		"  ← raw/ratings/dt=2026-11-22/run=20261122T020000Z/_MANIFEST.json  sha256 ", "…  intact  8 rows  from MySQL laketest\n",
+		"  ← raw/ratings/dt=2026-11-22/run=20261122T020000Z/_MANIFEST.json  sha256 ", "…  marker unchanged  8 rows  from MySQL laketest\n",
 		"  intact   raw/ratings/dt=2026-11-22/run=20261122T020000Z/part-00002.avro",
 	} {
 		require.Contains(t, text, part)

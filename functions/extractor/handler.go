@@ -82,6 +82,9 @@ func (e *extractor) Handle(ctx context.Context, event request) (response, error)
 	return out, nil
 }
 
+// clockSkew is how far the scheduler's clock and this one may differ.
+const clockSkew = time.Hour
+
 // check turns an event into a request, or says everything that is wrong with it.
 func (e *extractor) check(event request) (extract.Request, error) {
 	table, errTable := e.dataset.Table(event.Table)
@@ -91,6 +94,8 @@ func (e *extractor) check(event request) (extract.Request, error) {
 	run, errRun := lake.ParseRun(event.ScheduledTime)
 	if errRun != nil {
 		errRun = fmt.Errorf("scheduled_time: %w", errRun)
+	} else if now := e.now(); run.Time().After(now.Add(clockSkew)) {
+		errRun = fmt.Errorf("scheduled_time: run %s is in the future (it is %s): it would stand before every later night's", run, now.UTC().Format(time.RFC3339))
 	}
 	if err := errors.Join(errTable, errRun); err != nil {
 		return extract.Request{}, fmt.Errorf("event of the extractor (events/extractor-ratings.json shows one): %w", err)

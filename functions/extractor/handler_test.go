@@ -119,6 +119,8 @@ func TestBadEventsFailBeforeTheDatabaseIsReached(t *testing.T) {
 	_, err := e.Handle(context.Background(), request{})
 	require.ErrorContains(t, err, "table is missing")
 	require.ErrorContains(t, err, "scheduled_time", "all problems at once")
+	_, err = e.Handle(context.Background(), request{Table: "ratings", ScheduledTime: "9999-12-31T02:00:00Z"})
+	require.ErrorContains(t, err, "in the future")
 }
 
 func TestUnreachableDatabasePublishesNothing(t *testing.T) {

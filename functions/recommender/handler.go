@@ -47,13 +47,16 @@ type objectStore interface {
 const respite = 2 * time.Second
 
 // Handle answers a batch. It returns the first record that has to be tried again; Lambda then repeats the batch from there.
-// What can never be processed is put into quarantine and counts as processed. It returns no error: a failed
-// invocation would repeat the records before the failure too.
+// What can never be processed is put into quarantine and counts as processed. It returns an error only if that first record
+// is the batch's first: then there is nothing before it to be repeated for nothing, and the outage shows in the function's errors.
 func (r *recommender) Handle(ctx context.Context, batch events.KinesisEvent) (events.KinesisEventResponse, error) {
 	if deadline, ok := ctx.Deadline(); ok {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithDeadline(ctx, deadline.Add(-respite))
 		defer cancel()
+	}
+	if len(batch.Records) == 0 || batch.Records[0].EventSource != "aws:kinesis" {
+		return events.KinesisEventResponse{}, errors.New("the event is no batch of Kinesis records (events/recommender-batch.json shows one)")
 	}
 	retry, err := r.process(ctx, batch.Records)
 	if err != nil {
@@ -61,6 +64,9 @@ func (r *recommender) Handle(ctx context.Context, batch events.KinesisEvent) (ev
 			"error", err, "records", len(batch.Records), "from", retry)
 	}
 	var response events.KinesisEventResponse
+	if retry == 0 && err != nil {
+		return response, err
+	}
 	if retry < len(batch.Records) {
 		response.BatchItemFailures = []events.KinesisBatchItemFailure{{ItemIdentifier: batch.Records[retry].Kinesis.SequenceNumber}}
 	}

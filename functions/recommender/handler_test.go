@@ -81,11 +81,15 @@ func read(t *testing.T, name string) (batch events.KinesisEvent) {
 // handle runs a batch and returns the sequence number to go on from, "" if all is done.
 func (b bundle) handle(t *testing.T, batch events.KinesisEvent) string {
 	response, err := b.recommender.Handle(t.Context(), batch)
-	require.NoError(t, err, "a failed invocation would repeat what is done")
+	if err != nil { // the whole batch comes again: right only if nothing before the failure is done
+		require.Empty(t, response.BatchItemFailures)
+		return batch.Records[0].Kinesis.SequenceNumber
+	}
 	if len(response.BatchItemFailures) == 0 {
 		return ""
 	}
 	require.Len(t, response.BatchItemFailures, 1)
+	require.NotEqual(t, batch.Records[0].Kinesis.SequenceNumber, response.BatchItemFailures[0].ItemIdentifier, "an outage shows in the function's errors")
 	return response.BatchItemFailures[0].ItemIdentifier
 }
 
@@ -265,7 +269,15 @@ func TestOutageReturnsTheWholeBatch(t *testing.T) {
 	b.recommender.activity = down
 	require.Equal(t, batch.Records[0].Kinesis.SequenceNumber, b.handle(t, batch), "lost before any answer left")
 	require.Empty(t, b.sink.lines)
-	require.Empty(t, b.handle(t, events.KinesisEvent{}))
+}
+
+func TestAnEventThatIsNoBatchIsAnErrorNotASuccess(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	for _, foreign := range []events.KinesisEvent{{}, {Records: []events.KinesisEventRecord{{EventSource: "aws:s3"}}}} {
+		_, err := b.recommender.Handle(t.Context(), foreign)
+		require.ErrorContains(t, err, "no batch of Kinesis records")
+	}
 }
 
 func TestABatchIsAnsweredByOneVersionAndTheNextFollowsThePointer(t *testing.T) {
@@ -293,9 +305,8 @@ func TestTooLittleTimeLeftReturnsTheBatchInsteadOfBeingKilled(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second) // less than is kept back
 	defer cancel()
 	batch := read(t, "recommender-batch.json")
-	response, err := b.recommender.Handle(ctx, batch)
-	require.NoError(t, err)
-	require.Equal(t, batch.Records[0].Kinesis.SequenceNumber, response.BatchItemFailures[0].ItemIdentifier)
+	_, err := b.recommender.Handle(ctx, batch)
+	require.ErrorIs(t, err, context.DeadlineExceeded)
 }
 
 func TestRecommenderLinksNeitherMySQLNorParquet(t *testing.T) {

@@ -126,6 +126,7 @@ func TestRowsBecomeRecommendations(t *testing.T) {
 	t.Run("a batch of events delivered again has no second effect", func(t *testing.T) { s.repeatedBatchHasNoSecondEffect(t) })
 	t.Run("the API answers signed requests only", func(t *testing.T) { s.apiAnswers(t, first) })
 	t.Run("delivering the same again changes nothing", func(t *testing.T) { s.repeatsChangeNothing(t, first) })
+	t.Run("a run that broke off is finished by the same command", func(t *testing.T) { s.brokenOffRunIsFinished(t, first) })
 	t.Run("the functions may not write elsewhere", func(t *testing.T) { s.iamIsEnforced(t) })
 	t.Run("a failed invocation reaches its destination", func(t *testing.T) { s.failureIsKept(t) })
 	t.Run("the next day swaps the model and rollback swaps back", func(t *testing.T) { s.nextDaySwaps(t, first) })
@@ -477,6 +478,24 @@ func (s *system) repeatsChangeNothing(t *testing.T, version string) {
 	announce("LoaderFunctionName", lake.ModelMarker(version))
 	require.Equal(t, before, s.objects(t))
 	require.Equal(t, models, s.models())
+}
+
+// brokenOffRunIsFinished takes away what the last stages published, as if they had failed for good, and runs the day again.
+func (s *system) brokenOffRunIsFinished(t *testing.T, version string) {
+	before := s.objects(t)
+	for _, key := range []string{lake.CuratedMarker("orders", firstRun), lake.TrainingMarker("classicmodels", firstRun), lake.ModelMarker(version)} {
+		require.NoError(t, s.lake.Delete(t.Context(), key))
+	}
+	require.Equal(t, version, s.runBatch(firstRun))
+	s.eventually("the table that has no part in training, too", func() bool {
+		_, _, err := lake.ReadMarker[lake.CuratedSuccess](t.Context(), s.lake, lake.CuratedMarker("orders", firstRun), lake.CuratedFormat)
+		return err == nil
+	})
+	after := s.objects(t)
+	require.Len(t, after, len(before))
+	for key := range before {
+		require.Contains(t, after, key)
+	}
 }
 
 // invoke calls a function and waits for its answer, which must be a success.

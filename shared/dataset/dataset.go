@@ -8,6 +8,7 @@ import (
 	"embed"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"maps"
 	"slices"
@@ -133,10 +134,16 @@ func Load(name string) (*Dataset, error) {
 // Parse reads a dataset strictly (an unknown field is an error) and reports every problem at once.
 func Parse(text []byte) (*Dataset, error) {
 	var d Dataset
-	if err := yaml.NewDecoder(bytes.NewReader(text), yaml.Strict(), yaml.DisallowUnknownField()).Decode(&d); err != nil {
-		return nil, errors.New(yaml.FormatError(err, false, true))
-	}
 	var problems []error
+	if err := yaml.NewDecoder(bytes.NewReader(text), yaml.Strict(), yaml.DisallowUnknownField()).Decode(&d); errors.Is(err, io.EOF) {
+		return nil, errors.New("the file is empty: copy classicmodels.yaml and describe your shop in it")
+	} else if err != nil {
+		problems = append(problems, errors.New(yaml.FormatError(err, false, true)))
+		d = Dataset{}
+		if yaml.Unmarshal(text, &d) != nil { // not only a field too many: nothing can be said of the rest
+			return nil, problems[0]
+		}
+	}
 	problem := func(format string, args ...any) { problems = append(problems, fmt.Errorf(format, args...)) }
 	d.checkTables(problem)
 	d.checkTraining(problem)

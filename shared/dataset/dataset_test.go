@@ -59,6 +59,18 @@ func TestMisspeltFieldsAreNamedWithTheirLine(t *testing.T) {
 	require.ErrorContains(t, err, "14")
 }
 
+func TestAnUnknownFieldDoesNotHideTheOtherMistakes(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("classicmodels.yaml")
+	require.NoError(t, err)
+	broken := strings.NewReplacer("  user: customerNumber", "  usr: customerNumber", "base: ratings", "base: rating").Replace(string(text))
+	_, err = dataset.Parse([]byte(broken))
+	require.ErrorContains(t, err, "usr")
+	require.ErrorContains(t, err, `training.base: table "rating"`)
+	_, err = dataset.Parse(nil)
+	require.ErrorContains(t, err, "the file is empty")
+}
+
 func TestUnknownNamesSayWhatThereIs(t *testing.T) {
 	t.Parallel()
 	_, err := dataset.Load("../secret")

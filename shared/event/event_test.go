@@ -37,17 +37,17 @@ func TestOddButMeaningfulEventsAreAccepted(t *testing.T) {
 		user string
 		list []event.Entry
 	}{
-		"nobody logged in":             {`{"customer_number":null,"browse_history":[]}`, "", []event.Entry{}},
-		"user as text":                 {`{"customer_number":"103","browse_history":[]}`, "103", []event.Entry{}},
-		"user as float":                {`{"customer_number":103.0,"browse_history":[]}`, "103", []event.Entry{}},
-		"user beyond 64 bits":          {`{"customer_number":123456789012345678901234567890,"browse_history":[]}`, "123456789012345678901234567890", []event.Entry{}},
-		"item as number, no quantity":  {`{"browse_history":[{"product_code":7}]}`, "", []event.Entry{{Item: "7", Quantity: 1}}},
-		"quantity null":                {`{"browse_history":[{"product_code":"a","quantity":null}]}`, "", []event.Entry{{Item: "a", Quantity: 1}}},
-		"quantity zero":                {`{"browse_history":[{"product_code":"a","quantity":"0"}]}`, "", []event.Entry{{Item: "a"}}},
-		"cart flag as text":            {`{"browse_history":[{"product_code":"a","in_shopping_cart":"true"}]}`, "", []event.Entry{{Item: "a", Quantity: 1, InCart: true}}},
-		"byte order mark":              {"\ufeff" + `{"browse_history":[]}`, "", []event.Entry{}},
-		"brackets inside a string":     {`{"x":"` + strings.Repeat("[", 100) + `\"[","browse_history":[]}`, "", []event.Entry{}},
-		"number too large, not needed": {`{"x":1e400,"browse_history":[]}`, "", []event.Entry{}},
+		"nobody logged in":            {`{"customer_number":null,"browse_history":[]}`, "", []event.Entry{}},
+		"user as text":                {`{"customer_number":"103","browse_history":[]}`, "103", []event.Entry{}},
+		"user as float":               {`{"customer_number":103.0,"browse_history":[]}`, "103", []event.Entry{}},
+		"user beyond 64 bits":         {`{"customer_number":123456789012345678901234567890,"browse_history":[]}`, "123456789012345678901234567890", []event.Entry{}},
+		"item as number, no quantity": {`{"browse_history":[{"product_code":7}]}`, "", []event.Entry{{Item: "7", Quantity: 1}}},
+		"quantity null":               {`{"browse_history":[{"product_code":"a","quantity":null}]}`, "", []event.Entry{{Item: "a", Quantity: 1}}},
+		"quantity zero":               {`{"browse_history":[{"product_code":"a","quantity":"0"}]}`, "", []event.Entry{{Item: "a"}}},
+		"cart flag as text":           {`{"browse_history":[{"product_code":"a","in_shopping_cart":"true"}]}`, "", []event.Entry{{Item: "a", Quantity: 1, InCart: true}}},
+		"byte order mark":             {"\ufeff" + `{"browse_history":[]}`, "", []event.Entry{}},
+		"brackets inside a string":    {`{"x":"` + strings.Repeat("[", 100) + `\"[","browse_history":[]}`, "", []event.Entry{}},
+		"a surrogate pair":            {`{"x":"\ud83d\ude97 \\ud800","browse_history":[]}`, "", []event.Entry{}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -76,7 +76,9 @@ func TestAnEventThatCanNeverBeProcessedSaysWhy(t *testing.T) {
 		`"browse_history[0].quantity" is "`: `{"browse_history":[{"product_code":"a","quantity":"many"}]}`,
 		`quantity" is -1`:                   `{"browse_history":[{"product_code":"a","quantity":-1}]}`,
 		`quantity" is "NaN"`:                `{"browse_history":[{"product_code":"a","quantity":"NaN"}]}`,
-		`quantity" is 1e400`:                `{"browse_history":[{"product_code":"a","quantity":1e400}]}`,
+		`number 1e400 is beyond`:            `{"x":[{"y":1e400}],"browse_history":[]}`,
+		`\ud800 without the other half`:     `{"city":"\ud800","browse_history":[]}`,
+		`\udc00 without the other half`:     `{"city":"\\\udc00\ud83d","browse_history":[]}`,
 		`quantity" is true`:                 `{"browse_history":[{"product_code":"a","quantity":true}]}`,
 		`in_shopping_cart" is "perhaps"`:    `{"browse_history":[{"product_code":"a","in_shopping_cart":"perhaps"}]}`,
 		`"customer_number" is nested`:       `{"customer_number":{"id":1},"browse_history":[]}`,

@@ -3,9 +3,12 @@ package event
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
+	"io"
 	"math"
 	"strconv"
 	"strings"
+	"unicode/utf16"
 	"unicode/utf8"
 )
 
@@ -32,7 +35,61 @@ func readObject(payload []byte) ([]field, error) {
 	if !json.Valid(payload) {
 		return nil, invalid("not valid JSON: %v", json.Unmarshal(payload, new(any)))
 	}
+	if err := checkValues(payload); err != nil {
+		return nil, err
+	}
 	return readMembers(payload, "event")
+}
+
+// checkValues refuses what JSON's grammar allows and readers of the lake do not: fields are copied into the answer as sent,
+// and one number beyond a double, or half a surrogate pair, makes a whole object of records unreadable to SQL engines.
+func checkValues(payload []byte) error {
+	d := json.NewDecoder(bytes.NewReader(payload))
+	d.UseNumber()
+	for {
+		token, err := d.Token()
+		if errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			return invalid("not valid JSON: %v", err)
+		}
+		if n, isNumber := token.(json.Number); isNumber {
+			if _, err := n.Float64(); err != nil {
+				return invalid("the number %.40s is beyond what a double can hold", n)
+			}
+		}
+	}
+	for rest := payload; ; {
+		at := bytes.IndexByte(rest, '\\')
+		if at < 0 {
+			return nil
+		}
+		unit, after := escaped(rest[at:])
+		rest = after
+		if !utf16.IsSurrogate(unit) {
+			continue
+		}
+		low, after := escaped(rest)
+		if utf16.DecodeRune(unit, low) == utf8.RuneError {
+			return invalid("a string has \\u%04x without the other half of its surrogate pair", unit)
+		}
+		rest = after
+	}
+}
+
+// escaped reads the escape sequence that valid JSON begins with: its UTF-16 unit if it is \uXXXX, else -1.
+func escaped(text []byte) (unit rune, rest []byte) {
+	if len(text) < 2 || text[0] != '\\' {
+		return -1, text
+	}
+	if text[1] != 'u' {
+		return -1, text[2:]
+	}
+	n, err := strconv.ParseUint(string(text[2:6]), 16, 16)
+	if err != nil {
+		return -1, text[2:]
+	}
+	return rune(n), text[6:]
 }
 
 // depth counts the deepest nesting of brackets outside of strings; it needs no valid JSON.

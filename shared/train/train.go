@@ -73,6 +73,12 @@ func Run(ctx context.Context, in Input, s Settings, progress func(Progress)) (mo
 		return model.Content{}, fmt.Errorf("train: %w", als.ErrEmpty)
 	}
 	p := newProblem(in.Interactions)
+	if s.Dimension < 0 || s.Dimension > len(p.items) {
+		return model.Content{}, fmt.Errorf("train: dimension %d: want at most the number of items with interactions, %d, or 0 to have it chosen", s.Dimension, len(p.items))
+	}
+	if s.Epochs < 0 {
+		return model.Content{}, fmt.Errorf("train: %d epochs: want at least 1, or 0 to have it chosen", s.Epochs)
+	}
 	if s.K == 0 {
 		s.K = 20
 		if len(p.items) < smallCatalogue {
@@ -136,7 +142,7 @@ func test(ctx context.Context, parts parts, best als.Config, s Settings, progres
 		return err
 	}
 	m.Model, m.Popularity = ours.Metrics, popular.Metrics
-	m.State, m.Reason = decide(ours.Metrics, popular.Metrics)
+	m.State, m.Reason = decide(ours.Metrics, popular.Metrics, m.Gain)
 	done := at(Testing, best, als.Epoch{Number: best.Epochs, Of: best.Epochs, Loss: math.NaN()})
 	done.Measured = &m.Model
 	progress(done)

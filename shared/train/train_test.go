@@ -233,8 +233,13 @@ func TestUnusableInputIsRefused(t *testing.T) {
 	_, err := train.Run(t.Context(), train.Input{}, quick, nil)
 	require.ErrorIs(t, err, als.ErrEmpty)
 
-	_, err = train.Run(t.Context(), train.Input{Interactions: collect(t, []rating{{"a", "1", 1, 0}, {"b", "2", 1, 0}})}, quick, nil)
+	_, err = train.Run(t.Context(), train.Input{Interactions: collect(t, []rating{{"a", "1", 1, 0}, {"b", "2", 1, 0}})}, train.Settings{}, nil)
 	require.ErrorIs(t, err, train.ErrTooFew)
+
+	_, err = train.Run(t.Context(), train.Input{Interactions: collect(t, shop(1))}, train.Settings{Dimension: 100_000}, nil)
+	require.ErrorContains(t, err, "dimension 100000", "refused before the memory is asked for")
+	_, err = train.Run(t.Context(), train.Input{Interactions: collect(t, shop(1))}, train.Settings{Epochs: -5}, nil)
+	require.ErrorContains(t, err, "-5 epochs")
 
 	x := &train.Interactions{}
 	require.ErrorIs(t, x.Add("", "item", 1), train.ErrNoID)

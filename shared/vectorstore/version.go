@@ -126,7 +126,7 @@ func activate(ctx context.Context, tx pgx.Tx, expected *int64, n int64, reason s
 		return ErrPointerMoved
 	}
 	if expected != nil {
-		if _, err := tx.Exec(ctx, `update millrace.model_version set state = $2 where n = $1`, *expected, Retired); err != nil {
+		if _, err := tx.Exec(ctx, `update millrace.model_version set state = $2, reason = 'replaced by ' || (select version from millrace.model_version where n = $3) where n = $1`, *expected, Retired, n); err != nil {
 			return err
 		}
 	}
