@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -40,14 +41,15 @@ const (
 
 // system is a deployed millrace and everything to look at it with.
 type system struct {
-	t       *testing.T
-	cloud   *cloud.Cloud
-	outputs map[string]string
-	aws     aws.Config
-	lake    *lake.Bucket
-	mysql   *sql.DB
-	dataset *dataset.Dataset
-	cli     string
+	t        *testing.T
+	settings cloud.Settings
+	cloud    *cloud.Cloud
+	outputs  map[string]string
+	aws      aws.Config
+	lake     *lake.Bucket
+	mysql    *sql.DB
+	dataset  *dataset.Dataset
+	cli      string
 }
 
 func setup(t *testing.T) *system {
@@ -84,7 +86,7 @@ func setup(t *testing.T) *system {
 	out, err := build.CombinedOutput()
 	require.NoError(t, err, "%s", out)
 	return &system{
-		t: t, cloud: c, outputs: outputs, aws: c.AWSConfig(), mysql: db, dataset: d, cli: cli,
+		t: t, settings: settings, cloud: c, outputs: outputs, aws: c.AWSConfig(), mysql: db, dataset: d, cli: cli,
 		lake: lake.NewBucket(c.AWSConfig(), outputs["LakeBucketName"]),
 	}
 }
@@ -127,6 +129,7 @@ func TestRowsBecomeRecommendations(t *testing.T) {
 	t.Run("the API answers signed requests only", func(t *testing.T) { s.apiAnswers(t, first) })
 	t.Run("delivering the same again changes nothing", func(t *testing.T) { s.repeatsChangeNothing(t, first) })
 	t.Run("a run that broke off is finished by the same command", func(t *testing.T) { s.brokenOffRunIsFinished(t, first) })
+	t.Run("events wait out an outage of the database", func(t *testing.T) { s.outageLosesNothing(t) })
 	t.Run("the functions may not write elsewhere", func(t *testing.T) { s.iamIsEnforced(t) })
 	t.Run("a failed invocation reaches its destination", func(t *testing.T) { s.failureIsKept(t) })
 	t.Run("the next day swaps the model and rollback swaps back", func(t *testing.T) { s.nextDaySwaps(t, first) })
@@ -478,6 +481,29 @@ func (s *system) repeatsChangeNothing(t *testing.T, version string) {
 	announce("LoaderFunctionName", lake.ModelMarker(version))
 	require.Equal(t, before, s.objects(t))
 	require.Equal(t, models, s.models())
+}
+
+// outageLosesNothing stops PostgreSQL, sends events, and starts it again.
+func (s *system) outageLosesNothing(t *testing.T) {
+	servers, err := cloud.Status(s.settings)
+	require.NoError(t, err)
+	for _, server := range servers {
+		if server.Name == "postgres" {
+			process, err := os.FindProcess(server.PID)
+			require.NoError(t, err)
+			require.NoError(t, process.Signal(syscall.SIGINT)) // PostgreSQL's fast shutdown
+			s.eventually("PostgreSQL stopped", func() bool { return !server.Running() })
+		}
+	}
+	s.put(`{"session_id":"outage-1","customer_number":103,"browse_history":[]}`, `{"session_id":"outage-2","customer_number":112,"browse_history":[]}`)
+	time.Sleep(3 * time.Second) // deliveries fail meanwhile
+	require.Nil(t, bySession(s.lines(t, "recommendations/"), "outage-1"))
+	_, err = cloud.Up(t.Context(), s.settings, t.Output())
+	require.NoError(t, err)
+	s.eventually("the events of the outage answered", func() bool {
+		records := s.lines(t, "recommendations/")
+		return bySession(records, "outage-1") != nil && bySession(records, "outage-2") != nil
+	})
 }
 
 // brokenOffRunIsFinished takes away what the last stages published, as if they had failed for good, and runs the day again.
