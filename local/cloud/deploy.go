@@ -17,11 +17,16 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/cloudformation"
 	"github.com/aws/aws-sdk-go-v2/service/cloudformation/types"
 	"github.com/aws/smithy-go"
+
+	"github.com/millrace/millrace/shared/dataset"
 )
 
 // Deploy builds the functions and deploys template.yaml with the settings of samconfig.toml's stage local, unless exactly that
 // is deployed already.
 func (c *Cloud) Deploy(ctx context.Context) error {
+	if err := checkDatasets(); err != nil {
+		return err
+	}
 	overrides, err := c.parameterOverrides()
 	if err != nil {
 		return err
@@ -73,6 +78,16 @@ func (c *Cloud) Deploy(ctx context.Context) error {
 	}
 	st.Deployed = want
 	return c.settings.writeState(st)
+}
+
+// checkDatasets tells of a mistake in a dataset file before minutes are spent on building what would refuse to start.
+func checkDatasets() error {
+	for _, name := range dataset.Names() {
+		if _, err := dataset.Load(name); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // parameterOverrides are the template's parameters that only this machine knows.

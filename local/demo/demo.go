@@ -13,6 +13,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/term"
+
 	"github.com/millrace/millrace/local/cloud"
 	"github.com/millrace/millrace/shared/lake"
 	"github.com/millrace/millrace/shared/model"
@@ -53,7 +55,6 @@ func (d *Demo) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(d.Out, "         why this model may serve: %s\n", artifact.Manifest.Reason)
 
 	d.title("The stream: shop events → Kinesis → recommender → Firehose → S3")
 	before, err := count(ctx, store)
@@ -82,7 +83,13 @@ func (d *Demo) Run(ctx context.Context) error {
 	return nil
 }
 
-func (d *Demo) title(text string) { fmt.Fprintf(d.Out, "\n\033[1m%s\033[0m\n", text) }
+// title is bold on a terminal.
+func (d *Demo) title(text string) {
+	if f, ok := d.Out.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		text = "\033[1m" + text + "\033[0m"
+	}
+	fmt.Fprintf(d.Out, "\n%s\n", text)
+}
 
 func (d *Demo) buildCLI(ctx context.Context) (string, error) {
 	cli := filepath.Join(d.Dir, "bin", "millrace")
@@ -283,11 +290,11 @@ func (d *Demo) further(outputs map[string]string, cli string) {
 	fmt.Fprintf(d.Out, `  eval "$(make -s env)"    this cloud's addresses and credentials, for your shell and these:
   %s status   runs, markers, model versions, stream lag; also: recommend 103, rollback, run --date
   make logs-recommender STAGE=local
-                           what a function logs, by sam logs
+                           follows what a function logs (sam logs); Ctrl-C ends it
   psql "$POSTGRES_URL"     millrace.model_version, millrace.item_emb, millrace.user_activity
   aws athena start-query-execution --work-group %s --query-string 'SELECT * FROM %s.ratings_ml_training LIMIT 5'
   %s
                            the API: /models, /users/103/recommendations, /items/S18_1749/similar; signed requests only
-  make down                stop what was started
+  make down                stop what was started; the emulated cloud is in memory and forgets everything
 `, cli, outputs["QueryWorkGroupName"], outputs["GlueDatabaseName"], outputs["ApiUrl"])
 }
