@@ -33,11 +33,7 @@ import (
 	"github.com/millrace/millrace/shared/lake"
 )
 
-const (
-	firstRun  = lake.Run("20261121T020000Z")
-	secondRun = lake.Run("20261122T020000Z")
-	patience  = 3 * time.Minute
-)
+const patience = 3 * time.Minute
 
 // system is a deployed millrace and everything to look at it with.
 type system struct {
@@ -50,6 +46,8 @@ type system struct {
 	mysql    *sql.DB
 	dataset  *dataset.Dataset
 	cli      string
+	// Two nights before now: a run in the future is refused.
+	firstRun, secondRun lake.Run
 }
 
 func setup(t *testing.T) *system {
@@ -87,8 +85,14 @@ func setup(t *testing.T) *system {
 	require.NoError(t, err, "%s", out)
 	return &system{
 		t: t, settings: settings, cloud: c, outputs: outputs, aws: c.AWSConfig(), mysql: db, dataset: d, cli: cli,
+		firstRun: night(2), secondRun: night(1),
 		lake: lake.NewBucket(c.AWSConfig(), outputs["LakeBucketName"]),
 	}
+}
+
+// night is the nightly run of so many days ago.
+func night(daysAgo int) lake.Run {
+	return lake.NewRun(time.Now().UTC().Truncate(24*time.Hour).AddDate(0, 0, -daysAgo).Add(2 * time.Hour))
 }
 
 // millrace runs the operator's command and reads its JSON into v (nil: not wanted).
@@ -119,10 +123,10 @@ func (s *system) eventually(what string, condition func() bool) {
 
 func TestRowsBecomeRecommendations(t *testing.T) {
 	s := setup(t)
-	first := s.runBatch(firstRun)
+	first := s.runBatch(s.firstRun)
 
-	t.Run("counts and checksums agree at every stage", func(t *testing.T) { s.stagesAgree(t, firstRun) })
-	t.Run("the training set equals an independent join", func(t *testing.T) { s.trainingSetEqualsJoin(t, firstRun) })
+	t.Run("counts and checksums agree at every stage", func(t *testing.T) { s.stagesAgree(t, s.firstRun) })
+	t.Run("the training set equals an independent join", func(t *testing.T) { s.trainingSetEqualsJoin(t, s.firstRun) })
 	t.Run("the model beats popularity and every product and customer is in it", func(t *testing.T) { s.modelIsGood(t, first) })
 	t.Run("events become recommendations", func(t *testing.T) { s.eventsAreServed(t, first) })
 	t.Run("a batch of events delivered again has no second effect", func(t *testing.T) { s.repeatedBatchHasNoSecondEffect(t) })
@@ -474,10 +478,10 @@ func (s *system) repeatsChangeNothing(t *testing.T, version string) {
 		require.NoError(t, err)
 		s.invoke(t, function, string(payload))
 	}
-	s.invoke(t, "ExtractorFunctionName", `{"table":"ratings","scheduled_time":"`+firstRun.Time().Format(time.RFC3339)+`"}`)
-	announce("PartitionerFunctionName", lake.RawMarker("ratings", firstRun))
-	announce("TrainsetFunctionName", lake.CuratedMarker("ratings", firstRun))
-	announce("TrainerFunctionName", lake.TrainingMarker("classicmodels", firstRun))
+	s.invoke(t, "ExtractorFunctionName", `{"table":"ratings","scheduled_time":"`+s.firstRun.Time().Format(time.RFC3339)+`"}`)
+	announce("PartitionerFunctionName", lake.RawMarker("ratings", s.firstRun))
+	announce("TrainsetFunctionName", lake.CuratedMarker("ratings", s.firstRun))
+	announce("TrainerFunctionName", lake.TrainingMarker("classicmodels", s.firstRun))
 	announce("LoaderFunctionName", lake.ModelMarker(version))
 	require.Equal(t, before, s.objects(t))
 	require.Equal(t, models, s.models())
@@ -509,12 +513,12 @@ func (s *system) outageLosesNothing(t *testing.T) {
 // brokenOffRunIsFinished takes away what the last stages published, as if they had failed for good, and runs the day again.
 func (s *system) brokenOffRunIsFinished(t *testing.T, version string) {
 	before := s.objects(t)
-	for _, key := range []string{lake.CuratedMarker("orders", firstRun), lake.TrainingMarker("classicmodels", firstRun), lake.ModelMarker(version)} {
+	for _, key := range []string{lake.CuratedMarker("orders", s.firstRun), lake.TrainingMarker("classicmodels", s.firstRun), lake.ModelMarker(version)} {
 		require.NoError(t, s.lake.Delete(t.Context(), key))
 	}
-	require.Equal(t, version, s.runBatch(firstRun))
+	require.Equal(t, version, s.runBatch(s.firstRun))
 	s.eventually("the table that has no part in training, too", func() bool {
-		_, _, err := lake.ReadMarker[lake.CuratedSuccess](t.Context(), s.lake, lake.CuratedMarker("orders", firstRun), lake.CuratedFormat)
+		_, _, err := lake.ReadMarker[lake.CuratedSuccess](t.Context(), s.lake, lake.CuratedMarker("orders", s.firstRun), lake.CuratedFormat)
 		return err == nil
 	})
 	after := s.objects(t)
@@ -558,10 +562,10 @@ func (s *system) active(t *testing.T) string {
 func (s *system) nextDaySwaps(t *testing.T, first string) {
 	_, err := seed.NextDay(t.Context(), s.mysql)
 	require.NoError(t, err)
-	second := s.runBatch(secondRun)
+	second := s.runBatch(s.secondRun)
 	require.NotEqual(t, first, second)
 	require.Equal(t, second, s.active(t))
-	s.stagesAgree(t, secondRun)
+	s.stagesAgree(t, s.secondRun)
 
 	s.millrace(nil, "rollback")
 	require.Equal(t, first, s.active(t))

@@ -56,12 +56,12 @@ func (s *system) iamIsEnforced(t *testing.T) {
 	as.Credentials = credentials.NewStaticCredentialsProvider(*assumed.Credentials.AccessKeyId, *assumed.Credentials.SecretAccessKey, *assumed.Credentials.SessionToken)
 	bucket := lake.NewBucket(as, s.outputs["LakeBucketName"])
 
-	body, _, err := bucket.Get(t.Context(), lake.RawMarker("ratings", firstRun))
+	body, _, err := bucket.Get(t.Context(), lake.RawMarker("ratings", s.firstRun))
 	require.NoError(t, err, "the partitioner reads raw/")
 	require.NoError(t, body.Close())
 	require.ErrorContains(t, bucket.Put(t.Context(), "raw/ratings/forged", strings.NewReader("x")), "AccessDenied", "it does not write there")
 	require.ErrorContains(t, bucket.Put(t.Context(), lake.ModelMarker("forged"), strings.NewReader("x")), "AccessDenied", "nor a model")
-	_, _, err = bucket.Get(t.Context(), lake.TrainingMarker("classicmodels", firstRun))
+	_, _, err = bucket.Get(t.Context(), lake.TrainingMarker("classicmodels", s.firstRun))
 	require.ErrorContains(t, err, "AccessDenied", "nor does it read training sets")
 	secrets := secretsmanager.NewFromConfig(as)
 	_, err = secrets.GetSecretValue(t.Context(), &secretsmanager.GetSecretValueInput{SecretId: aws.String("millrace/mysql")})
@@ -74,7 +74,7 @@ func (s *system) failureIsKept(t *testing.T) {
 	function, queue := s.outputs["ExtractorFunctionName"], s.outputs["FailedInvocationsQueueUrl"]
 	_, err := lambda.NewFromConfig(s.aws).Invoke(t.Context(), &lambda.InvokeInput{
 		FunctionName: &function, InvocationType: lambdatypes.InvocationTypeEvent,
-		Payload: []byte(`{"table":"payments","scheduled_time":"` + firstRun.Time().Format(time.RFC3339) + `"}`),
+		Payload: []byte(`{"table":"payments","scheduled_time":"` + s.firstRun.Time().Format(time.RFC3339) + `"}`),
 	})
 	require.NoError(t, err)
 	client := sqs.NewFromConfig(s.aws)
