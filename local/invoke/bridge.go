@@ -30,15 +30,39 @@ type bridge struct {
 
 func newBridge(ctx context.Context) (*bridge, error) {
 	// SAM's containers are on the network named bridge: its --docker-network adds another and never takes that one away.
-	gateway, err := docker(ctx, nil, "network", "inspect", "bridge", "--format", "{{range .IPAM.Config}}{{println .Gateway}}{{end}}")
+	config, err := docker(ctx, nil, "network", "inspect", "bridge", "--format",
+		`{{range .IPAM.Config}}{{println .Gateway}}{{end}}{{println (index .Options "com.docker.network.bridge.name")}}`)
 	if err != nil {
 		return nil, err
 	}
-	addresses := strings.Fields(gateway)
-	if len(addresses) == 0 {
-		return nil, errors.New("the Docker network bridge has no gateway: start dockerd without --bridge=none")
+	for _, word := range strings.Fields(config) {
+		if net.ParseIP(word) != nil {
+			return &bridge{gateway: word, reached: map[string]string{}}, nil
+		}
+		// An engine that has just made its bridge names no gateway until it is started again: the interface has the address.
+		if gateway := addressOf(word); gateway != "" {
+			return &bridge{gateway: gateway, reached: map[string]string{}}, nil
+		}
 	}
-	return &bridge{gateway: addresses[0], reached: map[string]string{}}, nil
+	return nil, fmt.Errorf("the Docker network bridge has no gateway (%q): start dockerd without --bridge=none", config)
+}
+
+// addressOf is the first IPv4 address of a network interface, "" if there is none.
+func addressOf(name string) string {
+	device, err := net.InterfaceByName(name)
+	if err != nil {
+		return ""
+	}
+	addresses, err := device.Addrs()
+	if err != nil {
+		return ""
+	}
+	for _, a := range addresses {
+		if network, ok := a.(*net.IPNet); ok && network.IP.To4() != nil {
+			return network.IP.String()
+		}
+	}
+	return ""
 }
 
 // address returns the address at which a container reaches the server at target on the host.
