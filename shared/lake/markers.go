@@ -66,6 +66,10 @@ type RawManifest struct {
 	Source    checksum.Sum    `json:"source_checksum"` // computed by the server, in the same snapshot
 	// ZeroDates counts, per column, the zero and partial-zero dates that became NULL.
 	ZeroDates map[string]int64 `json:"zero_dates,omitempty"`
+	// InvalidText counts, per column, the texts that were not valid UTF-8 and became NULL.
+	InvalidText map[string]int64 `json:"invalid_text,omitempty"`
+	// Drift lists how the columns differ from those of the run before.
+	Drift []string `json:"drift,omitempty"`
 }
 
 // Kinds of snapshots.
@@ -102,6 +106,8 @@ type Chunk struct {
 type CuratedSuccess struct {
 	Header
 	Table       string          `json:"table"`
+	Mode        string          `json:"mode,omitempty"`      // of the run: an incremental one holds only the day's changes
+	Watermark   *Watermark      `json:"watermark,omitempty"` // of the run
 	Columns     []schema.Column `json:"columns"`
 	Key         []string        `json:"key,omitempty"`
 	PartitionBy []string        `json:"partition_by,omitempty"`
