@@ -121,7 +121,7 @@ func (v *verification) askServer(ctx context.Context, from mysqlSource, cols []s
 	if err != nil {
 		return err
 	}
-	v.Database, err = table.Checksum(ctx, nil, nil)
+	v.Database, err = table.Checksum(ctx, mysqltable.Range{})
 	return err
 }
 
@@ -136,7 +136,7 @@ func asExtracted(ctx context.Context, s *mysqltable.Snapshot, name string, cols 
 	}
 	var now []schema.Column
 	for _, policy := range policies {
-		table, err := s.Table(ctx, name, policy)
+		table, err := s.Table(ctx, name, mysqltable.Options{ZeroDates: policy})
 		if err != nil {
 			return nil, err
 		}

@@ -43,10 +43,12 @@ type Rows struct {
 // New starts a checksum over rows of these columns.
 func New(cols []schema.Column) *Rows { return &Rows{cols: cols} }
 
-// Add adds one row.
-func (r *Rows) Add(row schema.Row) {
+// Add adds one row and returns its CRC32.
+func (r *Rows) Add(row schema.Row) uint32 {
 	r.text = AppendText(r.text[:0], r.cols, row)
-	r.sum.add(crc32.ChecksumIEEE(r.text))
+	crc := crc32.ChecksumIEEE(r.text)
+	r.sum.Add(crc)
+	return crc
 }
 
 // Sum is the checksum of the rows added so far.
@@ -67,7 +69,8 @@ func AppendText(dst []byte, cols []schema.Column, row schema.Row) []byte {
 	return dst
 }
 
-func (s *Sum) add(c uint32) {
+// Add adds a row by its CRC32.
+func (s *Sum) Add(c uint32) {
 	s.Rows++
 	s.crc += uint64(c)
 	var carry uint64

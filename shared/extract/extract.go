@@ -93,7 +93,7 @@ func (e *Extractor) land(ctx context.Context, r Request) (m lake.RawManifest, er
 		return m, err
 	}
 	defer func() { err = errors.Join(err, snapshot.Close()) }()
-	table, err := snapshot.Table(ctx, r.Table, mysqltable.ZeroDates(r.Settings.Extract.ZeroDates))
+	table, err := snapshot.Table(ctx, r.Table, mysqltable.Options{ZeroDates: mysqltable.ZeroDates(r.Settings.Extract.ZeroDates)})
 	if err != nil {
 		return m, err
 	}
@@ -120,7 +120,7 @@ func (e *Extractor) land(ctx context.Context, r Request) (m lake.RawManifest, er
 
 // describe says what the rows are a picture of, and why.
 func describe(s *mysqltable.Snapshot, t *mysqltable.Table) lake.Snapshot {
-	d := lake.Snapshot{Kind: lake.Consistent, Server: s.Version}
+	d := lake.Snapshot{Kind: lake.Consistent, Server: s.Version, Log: s.Position}
 	switch {
 	case t.Engine == "":
 		d.Kind, d.Reason = lake.Fuzzy, "a view: the tables under it may keep no snapshots"
@@ -203,7 +203,7 @@ func (l *landing) writeChunks(ctx context.Context, w io.Writer, file int, from [
 // writeChunk writes the rows of one chunk and asks the server for their checksum.
 func (l *landing) writeChunk(ctx context.Context, avro *avrofile.Writer, from []string) (lake.Chunk, error) {
 	sum := checksum.New(l.table.Columns)
-	to, err := l.table.Read(ctx, from, l.chunkRows, func(row schema.Row) error {
+	to, err := l.table.Read(ctx, mysqltable.Range{From: from}, l.chunkRows, func(row schema.Row, _ uint32) error {
 		sum.Add(row)
 		return avro.Append(row)
 	})
@@ -211,7 +211,7 @@ func (l *landing) writeChunk(ctx context.Context, avro *avrofile.Writer, from []
 		return lake.Chunk{}, err
 	}
 	chunk := lake.Chunk{From: from, To: to, Checksum: sum.Sum()}
-	if chunk.Source, err = l.table.Checksum(ctx, from, to); err != nil {
+	if chunk.Source, err = l.table.Checksum(ctx, mysqltable.Range{From: from, To: to}); err != nil {
 		return lake.Chunk{}, err
 	}
 	if chunk.Source != chunk.Checksum {

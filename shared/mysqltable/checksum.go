@@ -10,10 +10,10 @@ import (
 	"github.com/millrace/millrace/shared/schema"
 )
 
-// Checksum is the server's own COUNT(*), Σcrc and Σcrc² of the rows with from ≤ key < to (nil:
-// open), as package checksum defines them.
-func (t *Table) Checksum(ctx context.Context, from, to []string) (checksum.Sum, error) {
-	where, err := t.between(from, to)
+// Checksum is the server's own COUNT(*), Σcrc and Σcrc² of a range's rows, as package checksum
+// defines them.
+func (t *Table) Checksum(ctx context.Context, r Range) (checksum.Sum, error) {
+	source, args, err := t.source(r)
 	if err != nil {
 		return checksum.Sum{}, err
 	}
@@ -29,16 +29,28 @@ func (t *Table) Checksum(ctx context.Context, from, to []string) (checksum.Sum, 
 	query := `SELECT COUNT(*), COUNT(c),
 		COALESCE(CAST(SUM(CAST(c AS DECIMAL(20,0))) AS CHAR), '0'),
 		COALESCE(CAST(SUM(CAST(c*c AS DECIMAL(20,0))) AS CHAR), '0')
-		FROM (SELECT CRC32(` + t.serverText() + `) AS c FROM ` + quote(t.Name) + where.sql + once + `) x`
+		FROM (SELECT CRC32(` + t.serverText() + `) AS c` + source + once + `) x`
 	var rows, summed int64
 	var crc, squares string
-	if err := t.snapshot.conn.QueryRowContext(ctx, query, where.args...).Scan(&rows, &summed, &crc, &squares); err != nil {
+	if err := t.snapshot.conn.QueryRowContext(ctx, query, args...).Scan(&rows, &summed, &crc, &squares); err != nil {
 		return checksum.Sum{}, fmt.Errorf("table %s: checksum: %w", t.Name, t.snapshot.server.explain(err, t.Name))
 	}
 	if rows != summed {
 		return checksum.Sum{}, fmt.Errorf("table %s: checksum: %d rows are longer than the server's max_allowed_packet: raise it above the longest row", t.Name, rows-summed)
 	}
 	return checksum.Parse(rows, crc, squares)
+}
+
+// Count is the server's own COUNT(*) of a range's rows.
+func (t *Table) Count(ctx context.Context, r Range) (rows int64, err error) {
+	source, args, err := t.source(r)
+	if err != nil {
+		return 0, err
+	}
+	if err := t.snapshot.conn.QueryRowContext(ctx, "SELECT COUNT(*)"+source, args...).Scan(&rows); err != nil {
+		return 0, fmt.Errorf("table %s: count: %w", t.Name, t.snapshot.server.explain(err, t.Name))
+	}
+	return rows, nil
 }
 
 // serverText is the SQL of a row's canonical text. What the server does anyway is not asked
@@ -95,7 +107,7 @@ func clockText(name string, fraction int) string {
 }
 
 func (t *Table) nullIfZero(name, text string) string {
-	if t.zeroDates != NullZeroDates {
+	if t.options.ZeroDates != NullZeroDates {
 		return text
 	}
 	return fmt.Sprintf("IF(YEAR(%[1]s) = 0 OR MONTH(%[1]s) = 0 OR DAYOFMONTH(%[1]s) = 0, NULL, %[2]s)", name, text)

@@ -15,22 +15,26 @@ import (
 // decode turns a row of the driver into values; an error names the column and the row's key.
 func (t *Table) decode(row schema.Row, values []driver.Value) error {
 	for i, value := range values {
-		c := &t.Columns[i]
-		if value == nil {
-			row[i] = schema.Value{Null: true}
-			continue
+		if err := t.decodeColumn(row, i, value); err != nil {
+			return fmt.Errorf("column %s, %s: %w", t.Columns[i].Name, t.rowName(values), err)
 		}
-		v, err := decodeValue(c, t.types[i].base, value)
-		if errors.Is(err, errZeroDate) && t.zeroDates == NullZeroDates {
-			t.zeroes[c.Name]++
-			v, err = schema.Value{Null: true}, nil
-		}
-		if err != nil {
-			return fmt.Errorf("column %s, %s: %w", c.Name, t.rowName(values), err)
-		}
-		row[i] = v
 	}
 	return nil
+}
+
+func (t *Table) decodeColumn(row schema.Row, i int, value driver.Value) error {
+	c := &t.Columns[i]
+	if value == nil {
+		row[i] = schema.Value{Null: true}
+		return nil
+	}
+	v, err := decodeValue(c, t.types[i].base, value)
+	if errors.Is(err, errZeroDate) && t.options.ZeroDates == NullZeroDates {
+		t.zeroes[c.Name]++
+		v, err = schema.Value{Null: true}, nil
+	}
+	row[i] = v
+	return err
 }
 
 func decodeValue(c *schema.Column, base string, value driver.Value) (schema.Value, error) {
@@ -121,7 +125,17 @@ func unexpected(value driver.Value) error {
 	return fmt.Errorf("the server sent a value of another type than it declares (%T)", value)
 }
 
-// rowName names a row for people: by its key, or not at all.
+// RowName names a row for people: by its key, or not at all.
+func (t *Table) RowName(row schema.Row) string {
+	values := make([]driver.Value, len(row))
+	for _, at := range t.key {
+		if values[at] = schema.AppendText(nil, t.Columns[at], row[at]); t.Columns[at].Kind != schema.String && t.Columns[at].Kind != schema.Bytes {
+			values[at] = string(values[at].([]byte))
+		}
+	}
+	return t.rowName(values)
+}
+
 func (t *Table) rowName(values []driver.Value) string {
 	if t.Key == nil {
 		return "a row without key"

@@ -11,36 +11,71 @@ import (
 	"github.com/millrace/millrace/shared/schema"
 )
 
-// Read visits up to limit rows with key ≥ from (nil: from the beginning) in key order, and
-// returns the key of the row after them: the next chunk begins there; nil at the table's end.
-// A table without a key is read whole, whatever the limit. The row is valid during the visit.
-func (t *Table) Read(ctx context.Context, from []string, limit int, visit func(schema.Row) error) (next []string, err error) {
-	where, err := t.between(from, nil)
+// Read visits up to limit rows of a range in its order, with the CRC32 that the server computed
+// of the row in the same query, and returns the place of the row after them: the next chunk
+// begins there; nil at the range's end. A table without a key is read whole, whatever the limit.
+// The row is valid during the visit.
+func (t *Table) Read(ctx context.Context, r Range, limit int, visit func(row schema.Row, crc uint32) error) (next []string, err error) {
+	source, args, err := t.source(r)
 	if err != nil {
 		return nil, err
 	}
-	query := "SELECT " + quoteAll(schema.Names(t.Columns)) + " FROM " + quote(t.Name) + where.sql
-	if t.Key != nil {
-		// One more row than wanted: its key is where the next chunk begins.
-		query += fmt.Sprintf(" ORDER BY %s LIMIT %d", quoteAll(t.Key), limit+1)
+	query := "SELECT " + quoteAll(schema.Names(t.Columns)) + ", CRC32(" + t.serverText() + ")" + source
+	by := t.order(r).columns
+	if by != nil {
+		// One more row than wanted: its place is where the next chunk begins.
+		query += fmt.Sprintf(" ORDER BY %s LIMIT %d", quoteAll(t.names(by)), limit+1)
 	}
 	row := make(schema.Row, len(t.Columns))
 	n := 0
-	err = t.stream(ctx, query, where.args, func(values []driver.Value) error {
-		if err := t.decode(row, values); err != nil {
+	err = t.stream(ctx, query, args, func(values []driver.Value) error {
+		if err := t.decode(row, values[:len(row)]); err != nil {
 			return err
 		}
-		if t.Key != nil && n == limit {
-			next = t.keyOf(row)
+		if by != nil && n == limit {
+			next = t.place(by, row)
 			return nil
 		}
 		n++
-		return visit(row)
+		crc, err := decodeUint(values[len(row)])
+		if err != nil {
+			return fmt.Errorf("%s is longer than the server's max_allowed_packet, so that the server cannot compute its checksum: raise it above the longest row", t.RowName(row))
+		}
+		return visit(row, uint32(crc.Int))
 	})
 	if err != nil {
 		return nil, fmt.Errorf("table %s: %w", t.Name, err)
 	}
 	return next, nil
+}
+
+// KeyAt is the place of the row that follows the first offset rows of a range, or nil if there are
+// no more: where to cut a table into ranges. The server finds it by the index alone.
+func (t *Table) KeyAt(ctx context.Context, r Range, offset int64) (place []string, err error) {
+	source, args, err := t.source(r)
+	if err != nil {
+		return nil, err
+	}
+	by := t.order(r).columns
+	if by == nil {
+		return nil, fmt.Errorf("table %s: without a key there is nothing to cut it by", t.Name)
+	}
+	columns := quoteAll(t.names(by))
+	query := fmt.Sprintf("SELECT %s%s ORDER BY %s LIMIT 1 OFFSET %d", columns, source, columns, offset)
+	row := make(schema.Row, len(t.Columns))
+	err = t.stream(ctx, query, args, func(values []driver.Value) error {
+		for i, at := range by {
+			if err := t.decodeColumn(row, at, values[i]); err != nil {
+				return err
+			}
+		}
+		place = t.place(by, row)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("table %s: %w", t.Name, err)
+	}
+	return place, nil
 }
 
 // stream runs a prepared statement on the snapshot's connection and visits its rows as the

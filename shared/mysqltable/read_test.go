@@ -45,7 +45,7 @@ func TestChunksOfAnyKeyCoverTheTableOnceInOrder(t *testing.T) {
 			for _, row := range c.rows {
 				db.Exec(t, fmt.Sprintf("INSERT INTO %s VALUES (%s)", table, row))
 			}
-			tab := open(t, db, table, mysqltable.FailOnZeroDates)
+			tab := open(t, db, table, strict)
 			require.Equal(t, c.key, tab.Key)
 			rows, chunks := readAll(t, tab, 1)
 			if c.key == nil {
@@ -67,14 +67,14 @@ func TestChunkIsReadByTheIndex(t *testing.T) {
 	db := mariadb.Database(t)
 	db.Exec(t, "CREATE TABLE big (a INT, b VARCHAR(10), v INT, PRIMARY KEY (a, b))",
 		"INSERT INTO big SELECT seq DIV 10, CONCAT('k', seq), seq FROM seq_1_to_50000", "ANALYZE TABLE big", "FLUSH STATUS")
-	table := open(t, db, "big", mysqltable.FailOnZeroDates)
+	table := open(t, db, "big", strict)
 	before := handlerReads(t, table)
 	n := 0
 	from := []string{"2500", "k25000"}
-	next, err := table.Read(context.Background(), from, 100, func(schema.Row) error { n++; return nil })
+	next, err := table.Read(context.Background(), mysqltable.Range{From: from}, 100, func(schema.Row, uint32) error { n++; return nil })
 	require.NoError(t, err)
 	require.Equal(t, 100, n)
-	_, err = table.Checksum(context.Background(), from, next)
+	_, err = table.Checksum(context.Background(), mysqltable.Range{From: from, To: next})
 	require.NoError(t, err)
 	require.Less(t, handlerReads(t, table)-before, int64(1000), "rows the server looked at for two queries over 100 rows")
 }
@@ -90,9 +90,9 @@ func TestOtherWritersDoNotShowInASnapshot(t *testing.T) {
 	t.Parallel()
 	db := mariadb.Database(t)
 	db.Exec(t, "CREATE TABLE ratings (id INT PRIMARY KEY, stars INT)", "INSERT INTO ratings VALUES (1,1),(2,2),(3,3),(4,4)")
-	table := open(t, db, "ratings", mysqltable.FailOnZeroDates)
+	table := open(t, db, "ratings", strict)
 	first := []schema.Row{}
-	next, err := table.Read(context.Background(), nil, 2, func(row schema.Row) error { first = append(first, row.Clone()); return nil })
+	next, err := table.Read(context.Background(), mysqltable.Range{}, 2, func(row schema.Row, _ uint32) error { first = append(first, row.Clone()); return nil })
 	require.NoError(t, err)
 	db.Exec(t, "DELETE FROM ratings WHERE id = 3", "UPDATE ratings SET stars = 9", "INSERT INTO ratings VALUES (5,5)")
 	second, _ := readAll(t, table, 100)
@@ -117,9 +117,9 @@ func TestInvalidTextNamesColumnAndRow(t *testing.T) {
 	snapshot, err := server.Snapshot(context.Background())
 	require.NoError(t, err)
 	defer snapshot.Close()
-	table, err := snapshot.Table(context.Background(), "cities", mysqltable.FailOnZeroDates)
+	table, err := snapshot.Table(context.Background(), "cities", strict)
 	require.NoError(t, err)
-	_, err = table.Read(context.Background(), nil, 10, func(schema.Row) error { return nil })
+	_, err = table.Read(context.Background(), mysqltable.Range{}, 10, func(schema.Row, uint32) error { return nil })
 	for _, part := range []string{"table cities", "column name", `row country = "FR", id = 2`, "not valid UTF-8", "0x4f726cc328616e73"} {
 		require.ErrorContains(t, err, part)
 	}
@@ -159,7 +159,7 @@ func TestFailuresSayWhatIsWrongAndWhatToDo(t *testing.T) {
 			return err
 		}
 		defer snapshot.Close()
-		_, err = snapshot.Table(context.Background(), table, mysqltable.FailOnZeroDates)
+		_, err = snapshot.Table(context.Background(), table, strict)
 		return err
 	}
 	closed, err := net.Listen("tcp", "127.0.0.1:0")
@@ -195,7 +195,7 @@ func TestRowTooLongForTheServersChecksumSaysWhatToRaise(t *testing.T) {
 	t.Parallel()
 	db := mariadb.Database(t)
 	db.Exec(t, "CREATE TABLE books (id INT PRIMARY KEY, a LONGTEXT, b LONGTEXT)", "INSERT INTO books VALUES (1, REPEAT('x', 9000000), REPEAT('y', 9000000))")
-	_, err := open(t, db, "books", mysqltable.FailOnZeroDates).Checksum(context.Background(), nil, nil)
+	_, err := open(t, db, "books", strict).Checksum(context.Background(), mysqltable.Range{})
 	require.ErrorContains(t, err, "table books: checksum: 1 rows are longer than the server's max_allowed_packet: raise it")
 }
 
@@ -205,7 +205,7 @@ func TestEngineWithoutSnapshotsIsKnown(t *testing.T) {
 	db.Exec(t, "CREATE TABLE a (id INT PRIMARY KEY) ENGINE=InnoDB", "CREATE TABLE b (id INT PRIMARY KEY) ENGINE=MyISAM", "CREATE VIEW c AS SELECT * FROM a")
 	var got []bool
 	for table := range slices.Values([]string{"a", "b", "c"}) {
-		got = append(got, open(t, db, table, mysqltable.FailOnZeroDates).Transactional)
+		got = append(got, open(t, db, table, strict).Transactional)
 	}
 	require.Equal(t, []bool{true, false, false}, got)
 }

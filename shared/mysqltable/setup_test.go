@@ -34,14 +34,14 @@ func TestMain(m *testing.M) {
 }
 
 // open introspects a table in a snapshot that ends with the test.
-func open(t *testing.T, db *mariadbtest.Database, table string, zeroDates mysqltable.ZeroDates) *mysqltable.Table {
+func open(t *testing.T, db *mariadbtest.Database, table string, options mysqltable.Options) *mysqltable.Table {
 	t.Helper()
-	tab, err := tryOpen(t, db, table, zeroDates)
+	tab, err := tryOpen(t, db, table, options)
 	require.NoError(t, err)
 	return tab
 }
 
-func tryOpen(t *testing.T, db *mariadbtest.Database, table string, zeroDates mysqltable.ZeroDates) (*mysqltable.Table, error) {
+func tryOpen(t *testing.T, db *mariadbtest.Database, table string, options mysqltable.Options) (*mysqltable.Table, error) {
 	t.Helper()
 	server, err := mysqltable.Open(db.Config())
 	require.NoError(t, err)
@@ -50,28 +50,42 @@ func tryOpen(t *testing.T, db *mariadbtest.Database, table string, zeroDates mys
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, snapshot.Close()) })
 	require.True(t, snapshot.WithConsistentSnapshot)
-	return snapshot.Table(context.Background(), table, zeroDates)
+	return snapshot.Table(context.Background(), table, options)
 }
 
-// readAll reads a table in chunks of this many rows, and checks each against the server's checksum.
+// strict fails on whatever cannot be carried.
+var strict mysqltable.Options
+
+// readAll reads a table in chunks of this many rows, and checks each row and each chunk against the server's figures.
 func readAll(t *testing.T, table *mysqltable.Table, limit int) (rows []schema.Row, chunks int) {
 	t.Helper()
-	var from []string
-	for {
+	return readRange(t, table, mysqltable.Range{}, limit)
+}
+
+func readRange(t *testing.T, table *mysqltable.Table, r mysqltable.Range, limit int) (rows []schema.Row, chunks int) {
+	t.Helper()
+	for ; ; chunks++ {
 		sum := checksum.New(table.Columns)
-		next, err := table.Read(context.Background(), from, limit, func(row schema.Row) error {
-			sum.Add(row)
+		next, err := table.Read(context.Background(), r, limit, func(row schema.Row, crc uint32) error {
+			require.Equal(t, crc, sum.Add(row), table.RowName(row))
 			rows = append(rows, row.Clone())
 			return nil
 		})
 		require.NoError(t, err)
-		server, err := table.Checksum(context.Background(), from, next)
-		require.NoError(t, err)
-		require.Equal(t, server, sum.Sum(), "chunk from %q to %q", from, next)
-		chunks++
-		if from = next; next == nil {
-			return rows, chunks
+		chunk := r
+		if next != nil {
+			chunk.To = next
 		}
+		server, err := table.Checksum(context.Background(), chunk)
+		require.NoError(t, err)
+		require.Equal(t, server, sum.Sum(), "chunk from %q to %q", chunk.From, chunk.To)
+		count, err := table.Count(context.Background(), chunk)
+		require.NoError(t, err)
+		require.Equal(t, sum.Sum().Rows, count)
+		if next == nil {
+			return rows, chunks + 1
+		}
+		r.From = next
 	}
 }
 

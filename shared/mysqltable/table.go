@@ -19,6 +19,20 @@ const (
 	NullZeroDates   ZeroDates = "null" // NULL, and counted
 )
 
+// InvalidText says what becomes of text that is not valid UTF-8.
+type InvalidText string
+
+const (
+	FailOnInvalidText InvalidText = "fail"
+	NullInvalidText   InvalidText = "null" // NULL, and counted
+)
+
+// Options are what a table's reader decides; the zero value fails on everything that cannot be carried.
+type Options struct {
+	ZeroDates   ZeroDates
+	InvalidText InvalidText
+}
+
 // Table is a table in a snapshot.
 type Table struct {
 	Name    string
@@ -32,19 +46,20 @@ type Table struct {
 	Transactional bool
 	Engine        string
 
-	snapshot  *Snapshot
-	types     []declared
-	zeroDates ZeroDates
-	key       []int            // positions of Key
-	zeroes    map[string]int64 // zero dates met so far, by column
+	snapshot   *Snapshot
+	types      []declared
+	options    Options
+	key        []int            // positions of Key
+	watermarks map[string]order // by the column they begin with
+	zeroes     map[string]int64 // zero dates met so far, by column
 }
 
 // transactional engines give every statement of a transaction the same rows.
 var transactional = []string{"InnoDB", "ROCKSDB", "TokuDB", "ndbcluster"}
 
 // Table introspects the named table.
-func (s *Snapshot) Table(ctx context.Context, name string, zeroDates ZeroDates) (*Table, error) {
-	t := &Table{Name: name, snapshot: s, zeroDates: zeroDates, zeroes: map[string]int64{}}
+func (s *Snapshot) Table(ctx context.Context, name string, options Options) (*Table, error) {
+	t := &Table{Name: name, snapshot: s, options: options, zeroes: map[string]int64{}}
 	if err := t.introspect(ctx); err != nil {
 		return nil, fmt.Errorf("table %s: %w", name, err)
 	}
@@ -89,7 +104,7 @@ func (t *Table) readColumns(ctx context.Context) error {
 			problems = append(problems, err)
 			continue
 		}
-		c.Nullable = c.Nullable || t.zeroDates == NullZeroDates && mayBeZero(c.Kind)
+		c.Nullable = c.Nullable || t.options.ZeroDates == NullZeroDates && mayBeZero(c.Kind)
 		d, _ := parseType(columnType) // Column has parsed it
 		d.charset = charset.String
 		t.Columns, t.types = append(t.Columns, c), append(t.types, d)
@@ -101,77 +116,6 @@ func (t *Table) readColumns(ctx context.Context) error {
 		return fmt.Errorf("the server shows no columns to user %q: GRANT SELECT ON `%s`.`%s` TO the user", t.snapshot.server.user, t.snapshot.server.database, t.Name)
 	}
 	return nil
-}
-
-// uniqueKey is an index that may identify rows.
-type uniqueKey struct {
-	name    string
-	columns []string
-	usable  bool
-}
-
-func (t *Table) readKey(ctx context.Context) error {
-	rows, err := t.snapshot.conn.QueryContext(ctx, `SELECT index_name, column_name, sub_part, nullable, index_type
-		FROM information_schema.statistics WHERE table_schema = DATABASE() AND table_name = ? AND non_unique = 0
-		ORDER BY index_name, seq_in_index`, t.Name)
-	if err != nil {
-		return t.snapshot.server.explain(err, t.Name)
-	}
-	defer rows.Close()
-	var keys []uniqueKey
-	for rows.Next() {
-		var index, nullable, indexType string
-		var column sql.NullString // NULL for an indexed expression
-		var prefix sql.NullInt64
-		if err := rows.Scan(&index, &column, &prefix, &nullable, &indexType); err != nil {
-			return fmt.Errorf("indexes: %w", err)
-		}
-		if len(keys) == 0 || keys[len(keys)-1].name != index {
-			keys = append(keys, uniqueKey{name: index, usable: true})
-		}
-		k := &keys[len(keys)-1]
-		k.columns = append(k.columns, column.String)
-		k.usable = k.usable && column.Valid && !prefix.Valid && nullable != "YES" && indexType == "BTREE" && t.comparable(column.String)
-	}
-	if err := rows.Err(); err != nil {
-		return t.snapshot.server.explain(err, t.Name)
-	}
-	keys = slices.DeleteFunc(keys, func(k uniqueKey) bool { return !k.usable })
-	if len(keys) == 0 {
-		return nil
-	}
-	t.Key = slices.MinFunc(keys, func(a, b uniqueKey) int {
-		switch {
-		case a.name == "PRIMARY":
-			return -1
-		case b.name == "PRIMARY":
-			return 1
-		}
-		return len(a.columns) - len(b.columns)
-	}).columns
-	t.key, err = schema.Positions(t.Columns, t.Key)
-	return err
-}
-
-// comparable tells whether a value of the column, sent back to the server, compares as the
-// index orders. ENUM and SET order by number but compare as text, floats do not compare
-// exactly, and a zero date that became NULL cannot be sent back.
-func (t *Table) comparable(column string) bool {
-	i := schema.Index(t.Columns, column)
-	if i < 0 {
-		return false
-	}
-	switch c := t.Columns[i]; c.Kind {
-	case schema.Int, schema.Decimal, schema.Bytes:
-		return true
-	case schema.Uint:
-		return t.types[i].base != "bit"
-	case schema.String:
-		return t.types[i].base != "enum" && t.types[i].base != "set" && t.types[i].base != "json"
-	case schema.Date, schema.Datetime, schema.Timestamp:
-		return t.zeroDates == FailOnZeroDates
-	}
-	return false
 }
 
 func (t *Table) readStatus(ctx context.Context) error {

@@ -89,7 +89,7 @@ func TestEveryTypeIsReadExactlyAndHasTheServersChecksum(t *testing.T) {
 				db.Exec(t, fmt.Sprintf("INSERT INTO %s VALUES (%d, %s)", table, len(want), sql))
 				want = append(want, []string{fmt.Sprint(len(want)), text})
 			}
-			tab := open(t, db, table, mysqltable.FailOnZeroDates)
+			tab := open(t, db, table, strict)
 			require.Equal(t, c.kind, tab.Columns[1].Kind)
 			require.Equal(t, "the `value", tab.Columns[1].Name)
 			require.True(t, tab.Columns[1].Nullable)
@@ -113,7 +113,7 @@ func TestAllTypesInOneRowHaveTheServersChecksum(t *testing.T) {
 	columns = append(columns, "u1 VARCHAR(5) COLLATE utf8mb4_bin", "u2 VARCHAR(5) CHARACTER SET utf8mb3 NOT NULL", "a VARCHAR(5) CHARACTER SET ascii COLLATE ascii_bin")
 	values = append(values, "'é'", "'ü'", "'x'")
 	db.Exec(t, "CREATE TABLE wide ("+strings.Join(columns, ", ")+")", "INSERT INTO wide VALUES ("+strings.Join(values, ", ")+")")
-	rows, _ := readAll(t, open(t, db, "wide", mysqltable.FailOnZeroDates), 10)
+	rows, _ := readAll(t, open(t, db, "wide", strict), 10)
 	require.Len(t, rows, 1)
 }
 
@@ -121,7 +121,7 @@ func TestTypesThatCannotBeCarriedAreRefusedTogetherWithARemedy(t *testing.T) {
 	t.Parallel()
 	db := mariadb.Database(t)
 	db.Exec(t, "CREATE TABLE places (id INT PRIMARY KEY, spot POINT, shape GEOMETRY, name VARCHAR(5))")
-	_, err := tryOpen(t, db, "places", mysqltable.FailOnZeroDates)
+	_, err := tryOpen(t, db, "places", strict)
 	require.ErrorIs(t, err, mysqltable.ErrUnsupported)
 	for _, part := range []string{"table places", "column spot: type point", "column shape: type geometry", "view"} {
 		require.ErrorContains(t, err, part)
@@ -154,7 +154,7 @@ func TestRandomFloatsAreReadExactlyAndHaveTheServersChecksum(t *testing.T) {
 		require.NoError(t, err)
 		want = append(want, schema.Row{{Int: int64(i)}, {Float: float64(f)}, {Float: d}})
 	}
-	table := open(t, db, "floats", mysqltable.FailOnZeroDates)
+	table := open(t, db, "floats", strict)
 	got, _ := readAll(t, table, 500)
 	require.Equal(t, want, got, "seed %d", seed)
 }
@@ -167,16 +167,16 @@ func TestDatesThatNoCalendarHas(t *testing.T) {
 
 	t.Run("fail by default, naming column, row and remedy", func(t *testing.T) {
 		t.Parallel()
-		table := open(t, db, "orders", mysqltable.FailOnZeroDates)
+		table := open(t, db, "orders", strict)
 		require.False(t, table.Columns[1].Nullable)
-		_, err := table.Read(context.Background(), nil, 10, func(schema.Row) error { return nil })
+		_, err := table.Read(context.Background(), mysqltable.Range{}, 10, func(schema.Row, uint32) error { return nil })
 		for _, part := range []string{"table orders", "column shipped", "row id = 1", `"0000-00-00"`, "zero_dates"} {
 			require.ErrorContains(t, err, part)
 		}
 	})
 	t.Run("become NULL and are counted if the table says so", func(t *testing.T) {
 		t.Parallel()
-		table := open(t, db, "orders", mysqltable.NullZeroDates)
+		table := open(t, db, "orders", mysqltable.Options{ZeroDates: mysqltable.NullZeroDates})
 		require.True(t, table.Columns[1].Nullable)
 		rows, _ := readAll(t, table, 10)
 		require.Equal(t, [][]string{
@@ -189,8 +189,8 @@ func TestDatesThatNoCalendarHas(t *testing.T) {
 	t.Run("an invalid day is never another day", func(t *testing.T) {
 		t.Parallel()
 		db.Exec(t, "CREATE TABLE leap (id INT PRIMARY KEY, born DATE)", "INSERT INTO leap VALUES (7, '2023-02-30')")
-		table := open(t, db, "leap", mysqltable.NullZeroDates)
-		_, err := table.Read(context.Background(), nil, 10, func(schema.Row) error { return nil })
+		table := open(t, db, "leap", mysqltable.Options{ZeroDates: mysqltable.NullZeroDates})
+		_, err := table.Read(context.Background(), mysqltable.Range{}, 10, func(schema.Row, uint32) error { return nil })
 		require.ErrorContains(t, err, `column born, row id = 7: "2023-02-30"`)
 	})
 }
