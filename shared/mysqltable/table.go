@@ -52,6 +52,7 @@ type Table struct {
 	key        []int            // positions of Key
 	watermarks map[string]order // by the column they begin with
 	zeroes     map[string]int64 // zero dates met so far, by column
+	invalid    map[string]int64 // texts that are not UTF-8 met so far, by column
 }
 
 // transactional engines give every statement of a transaction the same rows.
@@ -59,7 +60,7 @@ var transactional = []string{"InnoDB", "ROCKSDB", "TokuDB", "ndbcluster"}
 
 // Table introspects the named table.
 func (s *Snapshot) Table(ctx context.Context, name string, options Options) (*Table, error) {
-	t := &Table{Name: name, snapshot: s, options: options, zeroes: map[string]int64{}}
+	t := &Table{Name: name, snapshot: s, options: options, zeroes: map[string]int64{}, invalid: map[string]int64{}}
 	if err := t.introspect(ctx); err != nil {
 		return nil, fmt.Errorf("table %s: %w", name, err)
 	}
@@ -137,6 +138,14 @@ func (t *Table) ZeroDates() map[string]int64 {
 		return nil
 	}
 	return t.zeroes
+}
+
+// InvalidText counts, per column, the texts that Read turned into NULL because they are not UTF-8.
+func (t *Table) InvalidText() map[string]int64 {
+	if len(t.invalid) == 0 {
+		return nil
+	}
+	return t.invalid
 }
 
 func quote(identifier string) string {

@@ -57,7 +57,8 @@ func Start() (*Server, error) {
 	}
 	s := &Server{dir: dir, exited: make(chan error, 1)}
 	args := []string{"--no-defaults", "--datadir=" + data, "--socket=" + s.socket(), "--skip-networking",
-		"--log-error=" + filepath.Join(dir, "log"), "--innodb-flush-log-at-trx-commit=0"}
+		"--log-error=" + filepath.Join(dir, "log"), "--innodb-flush-log-at-trx-commit=0",
+		"--log-bin=binlog", "--server-id=1"} // so that snapshots have a position
 	if os.Geteuid() == 0 {
 		args = append(args, "--user=root")
 	}
