@@ -3,7 +3,9 @@ package dataset
 import (
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 )
 
 type report func(format string, args ...any)
@@ -20,14 +22,42 @@ func (d *Dataset) checkTables(problem report) {
 		if strings.Contains(name, ".") {
 			problem("tables.%s: a table's name cannot contain a point", name)
 		}
-		if t.Extract.Mode != Full {
-			problem("tables.%s.extract.mode: %q is not %q", name, t.Extract.Mode, Full)
-		}
-		if z := t.Extract.ZeroDates; z != ZeroDatesFail && z != ZeroDatesNull {
-			problem("tables.%s.extract.zero_dates: %q is neither %q nor %q", name, z, ZeroDatesFail, ZeroDatesNull)
+		t.Extract.check(func(format string, args ...any) { problem("tables."+name+".extract."+format, args...) })
+		if t.Extract.Mode == Incremental && len(t.Key) == 0 {
+			problem("tables.%s.key: missing: of the rows that an incremental table has for a key, the newest counts", name)
 		}
 		repeated(problem, "tables."+name+".key", t.Key)
 		repeated(problem, "tables."+name+".partition_by", t.PartitionBy)
+	}
+}
+
+func (e Extract) check(problem report) {
+	if e.Mode != Full && e.Mode != Incremental {
+		problem("mode: %q is neither %q nor %q", e.Mode, Full, Incremental)
+	}
+	if e.Mode == Incremental && e.Watermark == "" {
+		problem("watermark: missing: mode %s needs the column that says when a row was last changed or added", Incremental)
+	}
+	if e.Overlap != "" {
+		if e.Watermark == "" {
+			problem("overlap: there is no watermark for it")
+		}
+		duration, notDuration := time.ParseDuration(e.Overlap)
+		_, notNumber := strconv.ParseUint(e.Overlap, 10, 64)
+		if notNumber != nil && (notDuration != nil || duration < 0) {
+			problem("overlap: %q is neither a duration such as 10m nor a number such as 1000", e.Overlap)
+		}
+	}
+	if z := e.ZeroDates; z != ZeroDatesFail && z != ZeroDatesNull {
+		problem("zero_dates: %q is neither %q nor %q (in quotes)", z, ZeroDatesFail, ZeroDatesNull)
+	}
+	if z := e.InvalidText; z != "" && z != InvalidTextFail && z != InvalidTextNull {
+		problem("invalid_text: %q is neither %q nor %q (in quotes)", z, InvalidTextFail, InvalidTextNull)
+	}
+	for _, column := range slices.Sorted(maps.Keys(e.Drift)) {
+		if e.Drift[column] == "" {
+			problem("drift.%s: missing: the column's new type in quotes, or %s", column, Dropped)
+		}
 	}
 }
 

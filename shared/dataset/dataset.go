@@ -37,17 +37,30 @@ type Table struct {
 	PartitionBy []string `yaml:"partition_by"`
 }
 
-// Modes of extraction, and what happens to a zero date.
+// Modes of extraction, what happens to values that cannot be carried, and how a dropped column is acknowledged.
 const (
-	Full          = "full"
-	ZeroDatesFail = "fail"
-	ZeroDatesNull = "null"
+	Full            = "full"
+	Incremental     = "incremental"
+	ZeroDatesFail   = "fail"
+	ZeroDatesNull   = "null"
+	InvalidTextFail = "fail"
+	InvalidTextNull = "null"
+	Dropped         = "dropped"
 )
 
 // Extract is how a table is read.
 type Extract struct {
-	Mode      string `yaml:"mode"`
-	ZeroDates string `yaml:"zero_dates"`
+	Mode string `yaml:"mode"`
+	// Watermark is the column that says when a row was last changed or added: the incremental mode
+	// reads the rows from the last run's greatest value on.
+	Watermark string `yaml:"watermark"`
+	// Overlap is what is read again before that value, for rows whose transaction committed late: a
+	// duration (10m) for dates and times, else a number. "" stands for extract.DefaultOverlap.
+	Overlap     string `yaml:"overlap"`
+	ZeroDates   string `yaml:"zero_dates"`
+	InvalidText string `yaml:"invalid_text"` // "" is fail
+	// Drift acknowledges changes that would break readers: a column's new type, or dropped.
+	Drift map[string]string `yaml:"drift"`
 }
 
 // Training is the training set: base ⋈ joins, projected to columns ("table.column").

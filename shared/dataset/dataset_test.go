@@ -56,7 +56,7 @@ func TestMisspeltFieldsAreNamedWithTheirLine(t *testing.T) {
 	require.NoError(t, err)
 	_, err = dataset.Parse([]byte(strings.Replace(string(text), "partition_by:", "partitions_by:", 1)))
 	require.ErrorContains(t, err, "partitions_by")
-	require.ErrorContains(t, err, "14")
+	require.ErrorContains(t, err, "[19:5]")
 }
 
 func TestAnUnknownFieldDoesNotHideTheOtherMistakes(t *testing.T) {
@@ -79,4 +79,44 @@ func TestUnknownNamesSayWhatThereIs(t *testing.T) {
 	require.NoError(t, err)
 	_, err = d.Table("payments")
 	require.ErrorContains(t, err, "customers, orderdetails, orders, products, ratings")
+}
+
+func TestHowATableIsExtractedIsReadAndChecked(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("classicmodels.yaml")
+	require.NoError(t, err)
+	with := func(extract string) (dataset.Extract, error) {
+		d, err := dataset.Parse([]byte(strings.Replace(string(text),
+			"key: [orderNumber]\n    extract: {mode: full, zero_dates: fail}", "key: [orderNumber]\n    extract: "+extract, 1)))
+		if err != nil {
+			return dataset.Extract{}, err
+		}
+		return d.Tables["orders"].Extract, nil
+	}
+	got, err := with(`{mode: incremental, watermark: changed, overlap: 10m, zero_dates: "null", invalid_text: "null", drift: {price: "decimal(12,2)", city: dropped}}`)
+	require.NoError(t, err)
+	require.Equal(t, dataset.Extract{
+		Mode: dataset.Incremental, Watermark: "changed", Overlap: "10m", ZeroDates: dataset.ZeroDatesNull, InvalidText: dataset.InvalidTextNull,
+		Drift: map[string]string{"price": "decimal(12,2)", "city": dataset.Dropped},
+	}, got)
+	got, err = with("{mode: incremental, watermark: id, overlap: 1000, zero_dates: fail}")
+	require.NoError(t, err)
+	require.Equal(t, "1000", got.Overlap)
+
+	for extract, want := range map[string]string{
+		"{mode: some, zero_dates: fail}":                                       `tables.orders.extract.mode: "some" is neither "full" nor "incremental"`,
+		"{mode: incremental, zero_dates: fail}":                                "tables.orders.extract.watermark: missing",
+		"{mode: full, zero_dates: fail, overlap: 10m}":                         "tables.orders.extract.overlap: there is no watermark",
+		"{mode: incremental, watermark: at, zero_dates: fail, overlap: -10m}":  `tables.orders.extract.overlap: "-10m"`,
+		"{mode: incremental, watermark: at, zero_dates: fail, overlap: later}": `tables.orders.extract.overlap: "later" is neither a duration such as 10m nor a number`,
+		"{mode: full, zero_dates: null}":                                       `tables.orders.extract.zero_dates: "" is neither "fail" nor "null" (in quotes)`,
+		"{mode: full, zero_dates: fail, invalid_text: drop}":                   `tables.orders.extract.invalid_text: "drop"`,
+		`{mode: full, zero_dates: fail, drift: {city: ""}}`:                    "tables.orders.extract.drift.city: missing",
+	} {
+		_, err := with(extract)
+		require.ErrorContains(t, err, want, extract)
+	}
+	_, err = dataset.Parse([]byte(strings.Replace(string(text),
+		"key: [orderNumber]\n    extract: {mode: full", "extract: {watermark: at, mode: incremental", 1)))
+	require.ErrorContains(t, err, "tables.orders.key: missing")
 }

@@ -61,6 +61,19 @@ func (d *Directory) Put(_ context.Context, key string, r io.Reader) error {
 	return os.Rename(temporary, path)
 }
 
+// Create links the temporary file to its name, which fails if the name is taken.
+func (d *Directory) Create(_ context.Context, key string, r io.Reader) error {
+	temporary, path, err := d.temporary(key, r)
+	if err != nil {
+		return err
+	}
+	err = os.Link(temporary, path)
+	if errors.Is(err, fs.ErrExist) {
+		err = fmt.Errorf("write %s: %w", path, ErrChanged)
+	}
+	return errors.Join(err, os.Remove(temporary))
+}
+
 // PutIf is atomic against other processes where nothing exists yet (a hard link fails if the
 // name is taken). Replacing by ETag is checked, then renamed: two processes replacing the same
 // marker at the same moment are not told apart.

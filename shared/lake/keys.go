@@ -10,6 +10,7 @@ import (
 // Names of the markers that end a publication.
 const (
 	rawMarker     = "_MANIFEST.json"
+	rawCheckpoint = "_CHECKPOINT.json" // no marker: no event is for it
 	successMarker = "_SUCCESS"
 	modelMarker   = "manifest.json"
 )
@@ -26,6 +27,18 @@ func RawDir(table string, run Run) string {
 func RawPart(table string, run Run, n int) string {
 	return fmt.Sprintf("%spart-%05d.avro", RawDir(table, run), n)
 }
+
+// RawVariant is the key of a run's n-th Avro file whose content differs from that of an earlier attempt,
+// which may still be at work: the first variant is RawPart's, and no object is replaced.
+func RawVariant(table string, run Run, n, variant int) string {
+	if variant == 0 {
+		return RawPart(table, run, n)
+	}
+	return fmt.Sprintf("%spart-%05d-%d.avro", RawDir(table, run), n, variant)
+}
+
+// RawCheckpointKey is where a running extraction says how far it has come.
+func RawCheckpointKey(table string, run Run) string { return RawDir(table, run) + rawCheckpoint }
 
 // RawMarker is the key of a run's manifest, written after its files.
 func RawMarker(table string, run Run) string { return RawDir(table, run) + rawMarker }

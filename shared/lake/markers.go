@@ -10,10 +10,11 @@ import (
 
 // Formats of the markers: a reader refuses what it does not know.
 const (
-	RawFormat      = "millrace/raw/1"
-	CuratedFormat  = "millrace/curated/1"
-	TrainingFormat = "millrace/training/1"
-	ModelFormat    = "millrace/model/1"
+	RawFormat           = "millrace/raw/1"
+	RawCheckpointFormat = "millrace/raw-checkpoint/1"
+	CuratedFormat       = "millrace/curated/1"
+	TrainingFormat      = "millrace/training/1"
+	ModelFormat         = "millrace/model/1"
 )
 
 // Header begins every marker.
@@ -84,6 +85,8 @@ type Snapshot struct {
 	Reason string `json:"reason"`
 	Server string `json:"server"`             // version as the server gives it
 	Log    string `json:"position,omitempty"` // binlog position or GTID where the server gives it
+	// Positions are those of several snapshots, "" where the server gave none; each chunk says which is its own.
+	Positions []string `json:"positions,omitempty"`
 }
 
 // Watermark bounds an incremental run: low ≤ column ≤ high.
@@ -95,9 +98,10 @@ type Watermark struct {
 
 // Chunk is one key range with the server's figures and ours.
 type Chunk struct {
-	From     []string     `json:"from,omitempty"` // first key, inclusive; absent: from the beginning
-	To       []string     `json:"to,omitempty"`   // first key of the next chunk; absent: to the end
-	File     int          `json:"file"`           // index into Files
+	From     []string     `json:"from,omitempty"`     // first key, inclusive; absent: from the beginning
+	To       []string     `json:"to,omitempty"`       // first key of the next chunk; absent: to the end
+	File     int          `json:"file"`               // index into Files
+	Snapshot int          `json:"snapshot,omitempty"` // index into Snapshot.Positions, if there are any
 	Checksum checksum.Sum `json:"checksum"`
 	Source   checksum.Sum `json:"source_checksum"`
 }

@@ -24,6 +24,29 @@ const maxMarker = 64 << 20
 // Write uploads what write produces and describes it, computing size and SHA-256 on the way.
 // The caller fills in rows and checksum.
 func Write(ctx context.Context, s Store, key string, write func(io.Writer) error) (File, error) {
+	return upload(ctx, s.Put, key, write)
+}
+
+// Create is Write for an object that is never replaced: what is there with the same content already
+// is taken for it. ErrChanged if there is an object with other content.
+func Create(ctx context.Context, s Store, key string, write func(io.Writer) error) (File, error) {
+	file, err := upload(ctx, s.Create, key, write)
+	if !errors.Is(err, ErrChanged) || file.Key == "" {
+		return file, err
+	}
+	there, failed := Open(ctx, s, file)
+	if failed != nil {
+		return File{}, failed
+	}
+	_, failed = io.Copy(io.Discard, there)
+	if failed = errors.Join(failed, there.Close()); errors.Is(failed, ErrStale) {
+		return File{}, err
+	}
+	return file, failed
+}
+
+// upload describes what was written also where put has found another object in its place.
+func upload(ctx context.Context, put func(context.Context, string, io.Reader) error, key string, write func(io.Writer) error) (File, error) {
 	pr, pw := io.Pipe()
 	measured := &measure{w: pw, hash: sha256.New()}
 	done := make(chan error, 1)
@@ -32,15 +55,12 @@ func Write(ctx context.Context, s Store, key string, write func(io.Writer) error
 		pw.CloseWithError(err) // nil is EOF; an error makes the Put fail and leave nothing
 		done <- err
 	}()
-	putErr := s.Put(ctx, key, pr)
+	putErr := put(ctx, key, pr)
 	pr.CloseWithError(errors.Join(putErr, errors.New("upload ended"))) // never leave write blocked
 	if err := <-done; err != nil {
 		return File{}, err // the producer's own, or the upload's passed on to it
 	}
-	if putErr != nil {
-		return File{}, putErr
-	}
-	return File{Key: key, Size: measured.size, SHA256: hex.EncodeToString(measured.hash.Sum(nil))}, nil
+	return File{Key: key, Size: measured.size, SHA256: hex.EncodeToString(measured.hash.Sum(nil))}, putErr
 }
 
 type measure struct {

@@ -14,6 +14,9 @@ type Store interface {
 	// Put writes or replaces an object with all of r, in bounded memory. A failed Put leaves
 	// what was there before.
 	Put(ctx context.Context, key string, r io.Reader) error
+	// Create is Put where nothing is yet: ErrChanged, after reading all of r, if there is an object. Of
+	// several writers exactly one wins.
+	Create(ctx context.Context, key string, r io.Reader) error
 	// PutIf writes a small object only if the stored one still has this ETag, or, with "", only
 	// if there is none: else ErrChanged. Of several writers exactly one wins.
 	PutIf(ctx context.Context, key string, body []byte, etag string) error

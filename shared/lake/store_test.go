@@ -80,6 +80,13 @@ func conform(t *testing.T, s lake.Store) {
 	require.Equal(t, "3", text)
 	require.ErrorIs(t, s.PutIf(ctx, "a/none", []byte("1"), etag), lake.ErrChanged)
 
+	require.NoError(t, s.Create(ctx, "c/large", strings.NewReader(large)))
+	require.ErrorIs(t, s.Create(ctx, "c/large", strings.NewReader(large)), lake.ErrChanged, "in parts")
+	require.ErrorIs(t, s.Create(ctx, "c/large", strings.NewReader("small")), lake.ErrChanged)
+	text, _ = read("c/large")
+	require.True(t, text == large)
+	require.NoError(t, s.Delete(ctx, "c/large"))
+
 	var won atomic.Int32
 	var wg sync.WaitGroup
 	for i := range 8 {
