@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 	"testing"
@@ -185,4 +186,24 @@ func TestLineageLeadsToTheExtractionAndShowsWhatChanged(t *testing.T) {
 	require.Equal(t, lake.Lineage{Parent: parent, Missing: true}, lineage.Parents[0])
 	_, err = lake.Trace(ctx, store, "raw/m")
 	require.ErrorIs(t, err, lake.ErrNotFound)
+}
+
+func TestLineageEndsAtTheExtractionHoweverManyRunsWereBeforeIt(t *testing.T) {
+	t.Parallel()
+	ctx, store := t.Context(), lake.NewDirectory(t.TempDir())
+	var before []lake.Parent
+	for day := range 20 {
+		key := fmt.Sprintf("raw/%d", day)
+		_, err := lake.Publish(ctx, store, key, lake.RawManifest{Header: lake.Header{Format: lake.RawFormat, Run: "20261122T020000Z", Parents: before}})
+		require.NoError(t, err)
+		_, parent, err := lake.ReadMarker[lake.RawManifest](ctx, store, key, lake.RawFormat)
+		require.NoError(t, err)
+		before = []lake.Parent{parent}
+	}
+	_, err := lake.Publish(ctx, store, "curated/m", lake.CuratedSuccess{Header: lake.Header{Format: lake.CuratedFormat, Parents: before}})
+	require.NoError(t, err)
+	lineage, err := lake.Trace(ctx, store, "curated/m")
+	require.NoError(t, err)
+	require.Equal(t, before[0], lineage.Parents[0].Parent)
+	require.Empty(t, lineage.Parents[0].Parents)
 }

@@ -49,6 +49,9 @@ func trace(ctx context.Context, s Store, p Parent, depth int) (Lineage, error) {
 		Parent: now, Header: marker.Header, Table: marker.Table, Rows: marker.Rows,
 		Server: marker.Snapshot.Server, Intact: p.SHA256 == "" || p.SHA256 == now.SHA256,
 	}
+	if marker.Format == RawFormat {
+		return node, nil // its rows came from the database; the run before only says where this one began
+	}
 	for _, up := range marker.Parents {
 		above, err := trace(ctx, s, up, depth-1)
 		if errors.Is(err, ErrNotFound) {
