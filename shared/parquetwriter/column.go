@@ -2,184 +2,132 @@ package parquetwriter
 
 import (
 	"context"
-	"errors"
 
 	"github.com/apache/thrift/lib/go/thrift"
-	"github.com/klauspost/compress/zstd"
 	"github.com/xitongsys/parquet-go/common"
 	"github.com/xitongsys/parquet-go/layout"
 	"github.com/xitongsys/parquet-go/parquet"
 
 	"github.com/millrace/millrace/shared/parquetfile"
+	"github.com/millrace/millrace/shared/rowbatch"
 	"github.com/millrace/millrace/shared/schema"
 )
 
-// column buffers one column of a row group.
+// column is one column of a row group: finished pages, and the values of the next.
 type column struct {
 	schema.Column
 	element *parquet.SchemaElement
 	at      int      // of the leaf, in the file's schema
 	key     string   // the leaf in the library's maps
 	path    []string // the same, split
+	storage parquetfile.Storage
 
-	values  values
-	defined []byte // nullable: per row, 0 for NULL
-	lengths []int  // vector: elements per row
+	pending rowbatch.Column
+	lengths []int // vector: elements per row; they are pending.Floats
+
+	pages   []*layout.Page
+	stats   []statistics
+	encoded int // bytes of the pages and the dictionary
+	dictionary
 }
 
 func newColumn(c schema.Column, e *parquet.SchemaElement) *column {
 	storage, _ := parquetfile.StorageOf(c) // element has checked it
-	return &column{Column: c, element: e, values: valuesOf(c, storage)}
-}
-
-// append returns about how many bytes the value takes in memory.
-func (c *column) append(v schema.Value) (int, error) {
-	if v.Null && !c.Nullable {
-		return 0, errors.New("NULL in a column that is NOT NULL")
-	}
+	held := rowbatch.Column{Column: c, Form: rowbatch.FormOf(c)}
 	if c.Kind == schema.Vector {
-		c.lengths = append(c.lengths, len(v.Vector))
-		for _, f := range v.Vector {
-			if _, err := c.values.append(schema.Value{Float: float64(f)}); err != nil {
-				return 0, err
-			}
-		}
-		return 8 + 4*len(v.Vector), nil
+		held.Form = rowbatch.Floats
 	}
-	if c.Nullable {
-		if v.Null {
-			c.defined = append(c.defined, 0)
-			return 1, nil
-		}
-		c.defined = append(c.defined, 1)
-	}
-	return c.values.append(v)
+	return &column{Column: c, element: e, storage: storage, pending: held}
 }
 
+func (c *column) append(v schema.Value) {
+	if c.Kind != schema.Vector {
+		c.pending.Append(v)
+		return
+	}
+	c.lengths = append(c.lengths, len(v.Vector))
+	for _, f := range v.Vector {
+		c.pending.Floats = append(c.pending.Floats, float64(f))
+	}
+}
+
+// size of what is pending, about as PLAIN encodes it.
+func (c *column) size() int {
+	return len(c.pending.Nulls) + 8*len(c.pending.Ints) + 8*len(c.pending.Floats) + len(c.pending.Data) + 4*len(c.pending.Ends)
+}
+
+func (c *column) clearPending() {
+	p := &c.pending
+	p.Nulls, p.Ints, p.Floats, p.Data, p.Ends = p.Nulls[:0], p.Ints[:0], p.Floats[:0], p.Data[:0], p.Ends[:0]
+	c.lengths = c.lengths[:0]
+}
+
+// reset begins the next row group.
 func (c *column) reset() {
-	c.values.reset()
-	c.defined, c.lengths = c.defined[:0], c.lengths[:0]
+	c.pages, c.stats, c.encoded = nil, c.stats[:0], 0
+	c.dictionary.reset()
 }
 
-// page is a range of rows and where its values are.
-type page struct {
-	rows     int // in the page
-	from, to int // of c.values
-	entries  int // what the header calls values: NULLs and empty lists count
-	nulls    int // rows without a value: NULL, or an empty list
-}
-
-// encode builds the column's chunk of a row group.
-func (c *column) encode(rows int, compressor *zstd.Encoder) chunk {
-	var out chunk
-	var dict *dictionary
-	if t, ok := c.values.(*texts); ok && t.len() > 0 {
-		if dict = dictionaryOf(t); dict != nil {
-			out.dictionary = dict.record()
-		}
-	}
-	perPage := c.rowsPerPage(rows)
-	var body []byte
-	value := 0
-	for row := 0; row < rows; row += perPage {
-		p := c.page(row, min(row+perPage, rows), value)
-		value = p.to
-		body = c.levels(body[:0], row, p)
-		encoding := parquet.Encoding_PLAIN
-		if dict != nil {
-			encoding = parquet.Encoding_RLE_DICTIONARY
-			body = dict.encode(body, p.from, p.to)
-		} else {
-			body = c.values.plain(body, p.from, p.to)
-		}
-		out.add(c, p, int64(row), encoding, body, compressor)
-		stats := statistics{empty: p.from == p.to, nulls: int64(p.nulls)}
-		if !stats.empty {
-			stats.least, stats.greatest = c.values.bounds(p.from, p.to)
-		}
-		out.stats = append(out.stats, stats)
-	}
-	return out
-}
-
-// rowsPerPage is the same for all pages of a chunk, from the mean size of a row's values.
-func (c *column) rowsPerPage(rows int) int {
-	size := len(c.values.plain(nil, 0, min(c.values.len(), 1)))
-	if t, ok := c.values.(*texts); ok {
-		size = len(t.data)/rows + 4
-	} else if c.Kind == schema.Vector {
-		size = 4 * c.values.len() / rows
-	}
-	return max(1, min(pageRows, pageBytes/max(1, size)))
-}
-
-func (c *column) page(row, end, value int) page {
-	p := page{rows: end - row, entries: end - row, from: value, to: value + end - row}
+// endPage encodes and compresses the pending values, which are those of rows rows.
+func (c *column) endPage(w *worker, firstRow, rows int) error {
+	stats := statistics{firstRow: int64(firstRow)}
+	entries := rows // what the header calls values: NULLs and empty lists count
+	w.body = w.body[:0]
 	switch {
 	case c.Kind == schema.Vector:
-		p.entries, p.to = 0, value
-		for _, n := range c.lengths[row:end] {
-			p.to += n
-			p.entries += max(1, n)
-			if n == 0 {
-				p.nulls++
+		entries, stats.nulls = c.vectorLevels(w)
+	case c.Nullable:
+		for _, null := range c.pending.Nulls {
+			if null {
+				stats.nulls++
 			}
 		}
-	case c.Nullable:
-		for _, d := range c.defined[row:end] {
-			p.nulls += 1 - int(d)
-		}
-		p.to -= p.nulls
+		w.body = definitions(w.body, c.pending.Nulls, stats.nulls)
 	}
-	return p
-}
-
-// levels appends what says which values are NULL, and where each list begins.
-func (c *column) levels(dst []byte, row int, p page) []byte {
-	if c.Kind != schema.Vector {
-		if c.Nullable {
-			return levels(dst, c.defined[row:row+p.rows])
-		}
-		return dst
+	w.present(&c.pending)
+	stats.empty = w.values() == 0
+	encoding, err := c.encode(w, &stats)
+	if err != nil {
+		return err
 	}
-	repetition, definition := make([]byte, 0, p.entries), make([]byte, 0, p.entries)
-	for _, n := range c.lengths[row : row+p.rows] {
-		repetition = append(repetition, 0)
-		if n == 0 {
-			definition = append(definition, 0)
-			continue
-		}
-		definition = append(definition, 1)
-		for range n - 1 {
-			repetition, definition = append(repetition, 1), append(definition, 1)
-		}
-	}
-	return levels(levels(dst, repetition), definition)
-}
-
-// add compresses a page and puts its header before it.
-func (out *chunk) add(c *column, p page, row int64, encoding parquet.Encoding, body []byte, compressor *zstd.Encoder) {
-	compressed := compressor.EncodeAll(body, nil)
+	c.stats = append(c.stats, stats)
 	header := parquet.NewPageHeader()
 	header.Type = parquet.PageType_DATA_PAGE
-	header.UncompressedPageSize, header.CompressedPageSize = int32(len(body)), int32(len(compressed))
 	header.DataPageHeader = &parquet.DataPageHeader{
-		NumValues: int32(p.entries), Encoding: encoding,
+		NumValues: int32(entries), Encoding: encoding,
 		DefinitionLevelEncoding: parquet.Encoding_RLE, RepetitionLevelEncoding: parquet.Encoding_RLE,
 	}
+	c.pages = append(c.pages, c.page(w, header))
+	c.clearPending()
+	return nil
+}
+
+// page compresses the worker's body and puts its header before it.
+func (c *column) page(w *worker, header *parquet.PageHeader) *layout.Page {
+	w.compressed = w.zstd.EncodeAll(w.body, w.compressed[:0])
+	header.UncompressedPageSize, header.CompressedPageSize = int32(len(w.body)), int32(len(w.compressed))
 	serializer := thrift.NewTSerializer()
 	serializer.Protocol = thrift.NewTCompactProtocolFactoryConf(&thrift.TConfiguration{}).GetProtocol(serializer.Transport)
-	raw, err := serializer.Write(context.Background(), header)
+	prefix, err := serializer.Write(context.Background(), header)
 	if err != nil {
 		panic(err) // into memory: cannot happen
 	}
-	nulls := int64(p.nulls)
-	out.firstRows = append(out.firstRows, row)
-	out.encoding = encoding
-	out.pages = append(out.pages, &layout.Page{
-		Header: header, RawData: append(raw, compressed...), CompressType: parquet.CompressionCodec_ZSTD,
+	raw := make([]byte, 0, len(prefix)+len(w.compressed))
+	raw = append(append(raw, prefix...), w.compressed...)
+	c.encoded += len(raw)
+	var nulls int64 // the library adds it up; describe writes the true one
+	return &layout.Page{
+		Header: header, RawData: raw, CompressType: parquet.CompressionCodec_ZSTD,
 		Schema: c.element, Path: c.path, NullCount: &nulls,
-		// The library's own statistics are wrong for dictionaries and decimals: chunk.describe writes them.
-		Info: &common.Tag{OmitStats: true, Encoding: encoding},
-	})
+		// The library's own statistics are wrong for dictionaries and decimals: describe writes them.
+		Info: &common.Tag{OmitStats: true, Encoding: parquet.Encoding_PLAIN},
+	}
+}
+
+// chunkPages are the pages with the dictionary's before them.
+func (c *column) chunkPages() []*layout.Page {
+	if c.dictionary.entries() == 0 {
+		return c.pages
+	}
+	return append([]*layout.Page{c.dictionaryPage}, c.pages...)
 }

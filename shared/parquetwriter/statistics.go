@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"unicode/utf8"
 
-	"github.com/xitongsys/parquet-go/layout"
 	"github.com/xitongsys/parquet-go/parquet"
 
 	"github.com/millrace/millrace/shared/schema"
@@ -17,38 +16,30 @@ const (
 	chunkBoundBytes = 4096
 )
 
-// chunk is one column of a row group, encoded.
-type chunk struct {
-	pages      []*layout.Page
-	dictionary *layout.DictRecType
-	encoding   parquet.Encoding
-	firstRows  []int64 // per page
-	stats      []statistics
-}
-
 // statistics of one page.
 type statistics struct {
+	firstRow        int64
 	least, greatest []byte
 	empty           bool // not a single value: no bounds
 	nulls           int64
 }
 
-// describe replaces the statistics and encodings that the library recorded.
-func (out *chunk) describe(c *column, meta *parquet.ColumnMetaData) {
-	meta.Encodings = []parquet.Encoding{parquet.Encoding_RLE, out.encoding}
-	if out.dictionary != nil {
-		meta.Encodings = append(meta.Encodings, parquet.Encoding_PLAIN) // the dictionary page
+// describe replaces the statistics and encodings that the library recorded of the column's chunk.
+func (c *column) describe(meta *parquet.ColumnMetaData) {
+	meta.Encodings = []parquet.Encoding{parquet.Encoding_RLE, parquet.Encoding_PLAIN}
+	if c.dictionary.entries() > 0 {
+		meta.Encodings = append(meta.Encodings, parquet.Encoding_RLE_DICTIONARY)
 	}
 	total := statistics{empty: true}
-	for _, p := range out.stats {
+	for _, p := range c.stats {
 		total.nulls += p.nulls
 		if p.empty {
 			continue
 		}
-		if total.empty || c.values.compare(p.least, total.least) < 0 {
+		if total.empty || c.compareBounds(p.least, total.least) < 0 {
 			total.least = p.least
 		}
-		if total.empty || c.values.compare(p.greatest, total.greatest) > 0 {
+		if total.empty || c.compareBounds(p.greatest, total.greatest) > 0 {
 			total.greatest = p.greatest
 		}
 		total.empty = false
@@ -61,12 +52,12 @@ func (out *chunk) describe(c *column, meta *parquet.ColumnMetaData) {
 }
 
 // columnIndex lets readers skip pages.
-func (out *chunk) columnIndex(c *column) *parquet.ColumnIndex {
+func (c *column) columnIndex() *parquet.ColumnIndex {
 	index := parquet.NewColumnIndex()
 	ascending, descending := true, true
 	var before *statistics
-	for i := range out.stats {
-		p := &out.stats[i]
+	for i := range c.stats {
+		p := &c.stats[i]
 		index.NullPages = append(index.NullPages, p.empty)
 		index.NullCounts = append(index.NullCounts, p.nulls)
 		if p.empty {
@@ -76,8 +67,8 @@ func (out *chunk) columnIndex(c *column) *parquet.ColumnIndex {
 		index.MinValues = append(index.MinValues, shortLeast(c.Kind, p.least))
 		index.MaxValues = append(index.MaxValues, shortGreatest(c.Kind, p.greatest))
 		if before != nil {
-			ascending = ascending && c.values.compare(before.least, p.least) <= 0 && c.values.compare(before.greatest, p.greatest) <= 0
-			descending = descending && c.values.compare(before.least, p.least) >= 0 && c.values.compare(before.greatest, p.greatest) >= 0
+			ascending = ascending && c.compareBounds(before.least, p.least) <= 0 && c.compareBounds(before.greatest, p.greatest) <= 0
+			descending = descending && c.compareBounds(before.least, p.least) >= 0 && c.compareBounds(before.greatest, p.greatest) >= 0
 		}
 		before = p
 	}

@@ -1,7 +1,7 @@
 // Package parquetwriter writes rows as Parquet files that are the same bytes for the same rows.
 //
-// It fills typed column buffers and encodes the pages itself, and leaves schema, headers,
-// row groups and footer to xitongsys/parquet-go, whose own struct, CSV, JSON and Arrow writers
+// It fills typed column buffers and encodes the pages itself, and leaves schema, row groups and
+// footer to xitongsys/parquet-go, whose own struct, CSV, JSON and Arrow writers
 // lose null counts, round decimals and drop nulls. Files are read with package parquetfile,
 // which is built on another library: what it reads back was not checked by its writer.
 package parquetwriter
@@ -10,13 +10,15 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"runtime"
 	"strings"
 
-	"github.com/klauspost/compress/zstd"
 	"github.com/xitongsys/parquet-go/parquet"
 	"github.com/xitongsys/parquet-go/writer"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/millrace/millrace/shared/parquetfile"
+	"github.com/millrace/millrace/shared/rowbatch"
 	"github.com/millrace/millrace/shared/schema"
 )
 
@@ -24,25 +26,34 @@ const (
 	// createdBy is what parquet-mr and others parse to know whose statistics they may trust.
 	createdBy = "millrace version 1 (build 1)"
 
-	// A row group is held in memory until it is complete, and a reader holds one too.
-	rowGroupBytes = 32 << 20
+	// A row group's pages are held encoded until it is complete, because a column's pages lie together in the file.
+	// 8 MiB are half a million rows of ratings: enough for an engine's unit of work, and little beside the sorter's buffer.
+	rowGroupBytes = 8 << 20
 	rowGroupRows  = 1 << 20
 
-	// A page is the unit that statistics let a reader skip. parquet-mr's defaults.
+	// A page is the unit that statistics let a reader skip: parquet-mr's defaults. All columns end their pages at the same row.
 	pageBytes = 1 << 20
 	pageRows  = 20_000
+	// A table of many columns ends its pages earlier.
+	pagesBytes = 8 << 20
+
+	// Below this many values the columns of a page are not worth a goroutine each.
+	parallelValues = 10_000
 )
 
 // Writer appends rows to one file. It is not safe for concurrent use.
 type Writer struct {
 	columns []*column
+	sorted  []*parquet.SortingColumn
 	file    *writer.ParquetWriter
-	zstd    *zstd.Encoder
-	rows    int
-	bytes   int
+	workers []*worker
+	written int64 // bytes of finished row groups
+	rows    int   // of the row group, those of finished pages
+	pending int   // rows of the page
 }
 
-// New writes a file with these columns to w. Memory: one row group, about 32 MiB, and its pages.
+// New writes a file with these columns to w. Memory: one row group, at most 8 MiB, and a page of each column, which are as
+// much together.
 func New(w io.Writer, cols []schema.Column) (*Writer, error) {
 	if len(cols) == 0 {
 		return nil, fmt.Errorf("parquet: a file needs at least one column")
@@ -55,7 +66,6 @@ func New(w io.Writer, cols []schema.Column) (*Writer, error) {
 	if err != nil {
 		return nil, err
 	}
-	// One goroutine, so that the same rows always give the same bytes.
 	file, err := writer.NewParquetWriterFromWriter(w, elements, 1)
 	if err != nil {
 		return nil, fmt.Errorf("parquet header: %w", err)
@@ -64,7 +74,6 @@ func New(w io.Writer, cols []schema.Column) (*Writer, error) {
 	file.Footer.CreatedBy = &by
 	file.Footer.Version = 2 // the types of INTEGER, DECIMAL and TIMESTAMP columns
 	file.Footer.KeyValueMetadata = []*parquet.KeyValue{{Key: parquetfile.ColumnsKey, Value: &columnsJSON}}
-	// zstd against snappy on the ratings and products of the demo: see docs/decisions.md.
 	file.CompressionType = parquet.CompressionCodec_ZSTD
 	for range columns {
 		order := parquet.NewColumnOrder()
@@ -72,56 +81,153 @@ func New(w io.Writer, cols []schema.Column) (*Writer, error) {
 		file.Footer.ColumnOrders = append(file.Footer.ColumnOrders, order)
 	}
 	nameColumns(file.SchemaHandler, columns)
-	encoder, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1))
-	if err != nil {
-		return nil, fmt.Errorf("parquet: %w", err)
+	out := &Writer{columns: columns, file: file}
+	for range min(runtime.GOMAXPROCS(0), len(columns)) {
+		worker, err := newWorker()
+		if err != nil {
+			return nil, err
+		}
+		out.workers = append(out.workers, worker)
 	}
-	return &Writer{columns: columns, file: file, zstd: encoder}, nil
+	return out, nil
+}
+
+// SortedBy declares that the rows come in the order of these columns, NULLs first. Whoever calls it keeps that order.
+func (w *Writer) SortedBy(key []int) {
+	for _, i := range key {
+		w.sorted = append(w.sorted, &parquet.SortingColumn{ColumnIdx: int32(i), NullsFirst: true})
+	}
 }
 
 // Append adds one row; it copies what it needs of it. A value that its column cannot hold
-// exactly is an error that names the column, and the file must then be thrown away.
+// exactly is an error that names the column, here or from a later call, and the file must then be thrown away.
 func (w *Writer) Append(row schema.Row) error {
 	if len(row) != len(w.columns) {
 		return fmt.Errorf("parquet: row of %d values for %d columns", len(row), len(w.columns))
 	}
 	for i, c := range w.columns {
-		n, err := c.append(row[i])
-		if err != nil {
-			return fmt.Errorf("parquet: column %s: %w", c.Name, err)
+		if row[i].Null && !c.Nullable {
+			return fmt.Errorf("parquet: column %s: NULL in a column that is NOT NULL", c.Name)
 		}
-		w.bytes += n
+		c.append(row[i])
 	}
-	w.rows++
-	if w.rows < rowGroupRows && w.bytes < rowGroupBytes {
+	w.pending++
+	return w.endFullPage()
+}
+
+// AppendRange adds the rows [from, to) of a batch of the same columns, as Append does.
+func (w *Writer) AppendRange(b *rowbatch.Batch, from, to int) error {
+	for from < to {
+		end := min(to, from+w.room(b, from))
+		for i, c := range w.columns {
+			c.pending.AppendRange(&b.Columns[i], from, end)
+		}
+		w.pending += end - from
+		from = end
+		if err := w.endFullPage(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// room is how many rows of b the page takes at once. Texts may fill it earlier, so they are taken in smaller steps.
+func (w *Writer) room(b *rowbatch.Batch, from int) int {
+	rows := pageRows - w.pending
+	for i := range b.Columns {
+		if c := &b.Columns[i]; c.Form == rowbatch.Texts {
+			left := pageBytes - len(w.columns[i].pending.Data)
+			for n := from; n < b.Len() && n-from < rows; n++ {
+				if left -= len(c.Text(n)); left <= 0 {
+					rows = n - from + 1
+				}
+			}
+		}
+	}
+	return rows
+}
+
+func (w *Writer) endFullPage() error {
+	full, all := w.pending >= pageRows, 0
+	for _, c := range w.columns {
+		size := c.size()
+		all += size
+		full = full || size >= pageBytes
+	}
+	if full || all >= pagesBytes {
+		return w.endPage()
+	}
+	return nil
+}
+
+// Size is how many bytes the file has so far, without the rows of the last page.
+func (w *Writer) Size() int64 { return w.written + int64(w.groupSize()) }
+
+func (w *Writer) groupSize() (size int) {
+	for _, c := range w.columns {
+		size += c.encoded + len(c.dictionary.data)
+	}
+	return size
+}
+
+// endPage encodes what the columns hold as one page each.
+func (w *Writer) endPage() error {
+	if w.pending == 0 {
 		return nil
 	}
-	return w.flush()
+	workers := w.workers
+	if w.pending*len(w.columns) < parallelValues {
+		workers = workers[:1]
+	}
+	var group errgroup.Group
+	next := make(chan *column, len(w.columns))
+	for _, c := range w.columns {
+		next <- c
+	}
+	close(next)
+	for _, worker := range workers {
+		group.Go(func() error {
+			for c := range next {
+				if err := c.endPage(worker, w.rows, w.pending); err != nil {
+					return fmt.Errorf("parquet: column %s: %w", c.Name, err)
+				}
+			}
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	w.rows += w.pending
+	w.pending = 0
+	if w.rows >= rowGroupRows || w.groupSize() >= rowGroupBytes {
+		return w.flush()
+	}
+	return nil
 }
 
 // Close writes the last row group and the footer; it does not close the underlying writer.
 func (w *Writer) Close() error {
+	if err := w.endPage(); err != nil {
+		return err
+	}
 	if err := w.flush(); err != nil {
 		return err
 	}
 	if err := w.file.WriteStop(); err != nil {
 		return fmt.Errorf("parquet footer: %w", err)
 	}
-	return w.zstd.Close()
+	return nil
 }
 
-// flush writes the buffered rows as one row group and corrects what the library records of it.
+// flush writes the finished pages as one row group and corrects what the library records of it.
 func (w *Writer) flush() error {
 	if w.rows == 0 {
 		return nil
 	}
-	chunks := make([]chunk, len(w.columns))
-	for i, c := range w.columns {
-		chunks[i] = c.encode(w.rows, w.zstd)
-		w.file.PagesMapBuf[c.key] = chunks[i].pages
-		if chunks[i].dictionary != nil {
-			w.file.DictRecs[c.key] = chunks[i].dictionary
-		}
+	for _, c := range w.columns {
+		c.finishDictionary(w.workers[0])
+		w.file.PagesMapBuf[c.key] = c.chunkPages()
 	}
 	w.file.NumRows = int64(w.rows)
 	first := len(w.file.ColumnIndexes)
@@ -130,15 +236,16 @@ func (w *Writer) flush() error {
 	}
 	w.file.Footer.NumRows += int64(w.rows) // Flush counts only rows that it encoded itself
 	group := w.file.Footer.RowGroups[len(w.file.Footer.RowGroups)-1]
+	group.SortingColumns = w.sorted
 	for i, c := range w.columns {
-		chunks[i].describe(c, group.Columns[i].MetaData)
-		w.file.ColumnIndexes[first+i] = chunks[i].columnIndex(c)
+		c.describe(group.Columns[i].MetaData)
+		w.file.ColumnIndexes[first+i] = c.columnIndex()
 		for page, location := range w.file.OffsetIndexes[first+i].PageLocations {
-			location.FirstRowIndex = chunks[i].firstRows[page]
+			location.FirstRowIndex = c.stats[page].firstRow
 		}
 		c.reset()
 	}
-	w.rows, w.bytes = 0, 0
+	w.written, w.rows = w.file.Offset, 0
 	return nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"io"
 	"math"
 	"math/big"
+	"math/rand/v2"
 	"testing"
 	"unicode/utf8"
 
@@ -108,11 +109,14 @@ func TestEveryKindOfValueComesBackEqual(t *testing.T) {
 // severalPages has more rows than a page and, by its size, than a row group.
 func severalPages() []schema.Row {
 	var rows []schema.Row
+	noise := rand.NewChaCha8([32]byte{}) // what does not compress fills row groups
 	for i := range 70_000 {
+		photo := make([]byte, 300)
+		_, _ = noise.Read(photo)
 		row := schema.Row{
 			{Int: int64(i)}, {Int: -1 - int64(i)}, {Bytes: []byte{byte('a' + i%7), 0xC3, 0xA9}},
 			{Bytes: schema.AppendUnscaled(nil, big.NewInt(int64(i-35_000)))},
-			{Bytes: bytes.Repeat([]byte{byte(i) & 0x7F, byte(i >> 8)}, 300)}, {Float: float64(i%3) - 1},
+			{Bytes: photo}, {Float: float64(i%3) - 1},
 			{Vector: make([]float32, i%40)},
 		}
 		for k := range row[6].Vector {
@@ -293,7 +297,7 @@ func TestWhatAColumnCannotHoldIsAnErrorThatNamesIt(t *testing.T) {
 			c.column.Name = "amount"
 			w, err := parquetwriter.New(io.Discard, []schema.Column{c.column})
 			require.NoError(t, err)
-			require.ErrorContains(t, w.Append(schema.Row{c.value}), "amount")
+			require.ErrorContains(t, errors.Join(w.Append(schema.Row{c.value}), w.Close()), "amount")
 		})
 	}
 }
