@@ -2,23 +2,32 @@ package parquetfile
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/parquet-go/parquet-go"
+	"github.com/parquet-go/parquet-go/deprecated"
 	"github.com/parquet-go/parquet-go/format"
 
 	"github.com/millrace/millrace/shared/schema"
 )
 
-// columnsOf are the file's columns: from its metadata if millrace wrote it, checked against
+// leaf is a column and how its values become the batch's.
+type leaf struct {
+	column schema.Column
+	unit   unit
+	uuid   bool // 16 bytes, shown as text
+}
+
+// leavesOf are the file's columns: from its metadata if millrace wrote it, checked against
 // what Parquet itself says, else from Parquet's types, so that files from elsewhere are welcome.
-func columnsOf(file *parquet.File) ([]schema.Column, error) {
+func leavesOf(file *parquet.File) ([]leaf, error) {
 	nodes := file.Root().Columns()
-	found := make([]schema.Column, len(nodes))
+	found := make([]leaf, len(nodes))
 	for i, node := range nodes {
 		var err error
-		if found[i], err = columnOf(node); err != nil {
-			return nil, fmt.Errorf("column %s: %w", node.Name(), err)
+		if found[i], err = leafColumn(node); err != nil {
+			return nil, fmt.Errorf("column %s %w", node.Name(), err)
 		}
 	}
 	text, ok := file.Lookup(ColumnsKey)
@@ -37,15 +46,16 @@ func columnsOf(file *parquet.File) ([]schema.Column, error) {
 		if err != nil {
 			return nil, err
 		}
-		leaf := leafOf(nodes[i])
-		if actual := storageOfType(leaf.Type()); declared != actual || c.Name != found[i].Name || c.Nullable != found[i].Nullable ||
-			(c.Kind == schema.Vector) != (found[i].Kind == schema.Vector) ||
-			(c.Kind == schema.Decimal && c.Scale != found[i].Scale) {
+		was := found[i].column
+		if actual := storageOfType(leafOf(nodes[i]).Type()); declared != actual || c.Name != was.Name || c.Nullable != was.Nullable ||
+			(c.Kind == schema.Vector) != (was.Kind == schema.Vector) || found[i].unit != micros || found[i].uuid ||
+			(c.Kind == schema.Decimal && c.Scale != was.Scale) {
 			return nil, fmt.Errorf("column %s: metadata %s says %s, stored as %s, but the file has column %s, %s, stored as %s: it was altered",
-				c.Name, ColumnsKey, c.Kind, declared, found[i].Name, found[i].Kind, actual)
+				c.Name, ColumnsKey, c.Kind, declared, was.Name, was.Kind, actual)
 		}
+		found[i].column = c
 	}
-	return cols, nil
+	return found, nil
 }
 
 // leafOf is the column itself, or the element of a list.
@@ -74,14 +84,19 @@ func storageOfType(t parquet.Type) Storage {
 	return Storage{Physical: ByteArray}
 }
 
-// columnOf reads a column's exact type from Parquet's own.
-func columnOf(node *parquet.Column) (schema.Column, error) {
-	c := schema.Column{Name: node.Name(), Nullable: node.Optional()}
+// maxDigits is what the sort keys of decimals have room for, and MySQL's own limit.
+const maxDigits = 65
+
+// leafColumn reads a column's exact type from Parquet's own. Its error continues "column x ".
+func leafColumn(node *parquet.Column) (l leaf, err error) {
+	l.column = schema.Column{Name: node.Name(), Nullable: node.Optional()}
+	c := &l.column
 	if !node.Leaf() {
-		return vectorOf(c, node)
+		*c, err = vectorOf(*c, node)
+		return l, err
 	}
 	if node.Repeated() {
-		return c, fmt.Errorf("is repeated: only lists of float32 in the three-level form are read")
+		return l, errors.New("is repeated: only lists of float32 in the three-level form are read; write one value per row")
 	}
 	logical := node.Type().LogicalType()
 	if logical == nil {
@@ -89,32 +104,42 @@ func columnOf(node *parquet.Column) (schema.Column, error) {
 	}
 	switch t := logical.Value.(type) {
 	case *format.DecimalType:
-		c.Kind, c.Precision, c.Scale = schema.Decimal, int(t.Precision), int(t.Scale)
-		return c, nil
+		if c.Kind, c.Precision, c.Scale = schema.Decimal, int(t.Precision), int(t.Scale); c.Precision > maxDigits {
+			return l, fmt.Errorf("is a decimal of %d digits: write at most %d", c.Precision, maxDigits)
+		}
+		return l, nil
 	case *format.IntType:
 		c.Kind, c.Bits = schema.Int, int(t.BitWidth)
 		if !t.IsSigned {
 			c.Kind = schema.Uint
 		}
-		return c, nil
+		return l, nil
 	case *format.DateType:
 		c.Kind = schema.Date
-		return c, nil
+		return l, nil
 	case *format.TimestampType:
-		if _, micros := t.Unit.Value.(*format.MicroSeconds); !micros {
-			return c, fmt.Errorf("is a timestamp of another unit than microseconds: write it as TIMESTAMP(MICROS)")
-		}
-		c.Kind, c.Fraction = schema.Datetime, 6
+		c.Kind = schema.Datetime
 		if t.IsAdjustedToUTC {
 			c.Kind = schema.Timestamp
 		}
-		return c, nil
+		l.unit, c.Fraction = unitOf(t.Unit)
+		return l, nil
+	case *format.TimeType:
+		c.Kind = schema.Time
+		l.unit, c.Fraction = unitOf(t.Unit)
+		return l, nil
 	case *format.StringType, *format.EnumType, *format.JsonType:
 		c.Kind = schema.String
-		return c, nil
+		return l, nil
+	case *format.UUIDType:
+		c.Kind, l.uuid = schema.String, true
+		return l, nil
 	case nil, *format.BsonType:
 	default:
-		return c, fmt.Errorf("has Parquet type %s, which is not read", node.Type())
+		return l, fmt.Errorf("has Parquet type %s, which is not read: write its text as a STRING", node.Type())
+	}
+	if converted := node.Type().ConvertedType(); converted != nil && *converted == deprecated.Interval {
+		return l, errors.New("is an INTERVAL, which is not read: write a number of microseconds")
 	}
 	switch node.Type().Kind() {
 	case parquet.Boolean:
@@ -129,10 +154,24 @@ func columnOf(node *parquet.Column) (schema.Column, error) {
 		c.Kind = schema.Double
 	case parquet.ByteArray, parquet.FixedLenByteArray:
 		c.Kind = schema.Bytes
+	case parquet.Int96:
+		return l, errors.New("is an INT96, an old form of timestamps that is not read: write TIMESTAMP(MICROS) " +
+			"(Spark: spark.sql.parquet.outputTimestampType=TIMESTAMP_MICROS)")
 	default:
-		return c, fmt.Errorf("has Parquet type %s, which is not read", node.Type())
+		return l, fmt.Errorf("has Parquet type %s, which is not read: write its text as a STRING", node.Type())
 	}
-	return c, nil
+	return l, nil
+}
+
+// unitOf tells what a time counts, and how many digits after the second it can have.
+func unitOf(declared format.TimeUnit) (u unit, fraction int) {
+	switch declared.Value.(type) {
+	case *format.MilliSeconds:
+		return millis, 3
+	case *format.NanoSeconds:
+		return nanos, 6
+	}
+	return micros, 6
 }
 
 // vectorOf accepts a list of float32, whatever its writer calls the inner levels, and whether

@@ -4,38 +4,57 @@
 package parquetfile
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 
 	"github.com/parquet-go/parquet-go"
 
+	"github.com/millrace/millrace/shared/rowbatch"
 	"github.com/millrace/millrace/shared/schema"
 )
 
-// Reader reads a file row by row, holding one page of each column.
+// Reader reads a file, in rows or batches, holding one page of each column.
 type Reader struct {
-	cols    []schema.Column
-	file    *parquet.File
-	groups  []parquet.RowGroup
-	left    int64 // rows left in the current row group
-	cursors []cursor
-	err     error
+	cols   []schema.Column
+	file   *parquet.File
+	group  int   // next row group
+	last   int   // the one before which reading ends
+	left   int64 // rows left in the current row group
+	chunks []chunk
+	lists  []*vectors // of columns of kind Vector; nil for others
+	ahead  *rowbatch.Batch
+	at     int // row of ahead
+	err    error
 }
 
 // Open reads the footer of a file of size bytes; bytes.NewReader serves one in memory.
 func Open(r io.ReaderAt, size int64) (reader *Reader, err error) {
 	defer damaged(&err)
-	file, err := parquet.OpenFile(r, size, parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true))
+	file, err := parquet.OpenFile(r, size, parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true), parquet.ReadBufferSize(readBuffer))
 	if err != nil {
 		return nil, fmt.Errorf("not a readable Parquet file: %w", err)
 	}
-	cols, err := columnsOf(file)
+	return newReader(file)
+}
+
+// readBuffer is read at once of each column; a page's data does not pass through it.
+const readBuffer = 16 << 10
+
+func newReader(file *parquet.File) (*Reader, error) {
+	leaves, err := leavesOf(file)
 	if err != nil {
 		return nil, fmt.Errorf("parquet file: %w", err)
 	}
-	return &Reader{cols: cols, file: file, groups: file.RowGroups(), cursors: make([]cursor, len(cols))}, nil
+	r := &Reader{file: file, last: len(file.RowGroups()), chunks: make([]chunk, len(leaves)), lists: make([]*vectors, len(leaves))}
+	for i, leaf := range leaves {
+		r.cols = append(r.cols, leaf.column)
+		r.chunks[i].leaf = leaf
+		if leaf.column.Kind == schema.Vector {
+			r.lists[i] = &vectors{}
+		}
+	}
+	return r, nil
 }
 
 // Columns are the file's columns.
@@ -53,55 +72,99 @@ func (r *Reader) Metadata() map[string]string {
 	return metadata
 }
 
-// Next returns the next row, or io.EOF after the last. The row is valid until the next call;
-// row is re-used if it is long enough.
-func (r *Reader) Next(row schema.Row) (_ schema.Row, err error) {
+// NextBatch appends up to rows rows to b, which has this file's columns and none of kind Vector. It returns io.EOF, and adds
+// nothing, after the last row.
+func (r *Reader) NextBatch(b *rowbatch.Batch, rows int) (err error) {
 	if r.err != nil {
-		return nil, r.err
+		return r.err
 	}
 	defer func() { r.err = err }()
 	defer damaged(&err)
 	for r.left == 0 {
 		if err := r.nextGroup(); err != nil {
+			return err
+		}
+	}
+	n := int(min(int64(rows), r.left))
+	for i := range b.Columns {
+		if r.lists[i] != nil {
+			continue
+		}
+		if err := r.chunks[i].read(&b.Columns[i], n); err != nil {
+			return fmt.Errorf("parquet file: column %s: %w", r.cols[i].Name, err)
+		}
+	}
+	b.SetLen(b.Len() + n)
+	r.left -= int64(n)
+	return nil
+}
+
+// nextRows is how many rows Next decodes at a time.
+const nextRows = 1024
+
+// Next returns the next row, or io.EOF after the last. The row is valid until the next call;
+// row is re-used if it is long enough.
+func (r *Reader) Next(row schema.Row) (_ schema.Row, err error) {
+	if r.ahead == nil {
+		r.ahead = rowbatch.New(r.cols)
+	}
+	if r.at == r.ahead.Len() {
+		r.ahead.Reset()
+		r.at = 0
+		if err := r.NextBatch(r.ahead, nextRows); err != nil {
 			return nil, err
 		}
 	}
-	if cap(row) < len(r.cols) {
-		row = make(schema.Row, len(r.cols))
+	if r.err != nil {
+		return nil, r.err
 	}
-	row = row[:len(r.cols)]
-	for i := range r.cols {
-		if err := r.cursors[i].next(&r.cols[i], &row[i]); err != nil {
+	defer func() { r.err = err }()
+	defer damaged(&err)
+	row = row[:0]
+	for i, list := range r.lists {
+		if list == nil {
+			row = append(row, r.ahead.Columns[i].Value(r.at))
+			continue
+		}
+		row = append(row, schema.Value{})
+		if err := list.next(&row[i]); err != nil {
 			return nil, fmt.Errorf("parquet file: column %s: %w", r.cols[i].Name, err)
 		}
 	}
-	r.left--
+	r.at++
 	return row, nil
 }
 
 // nextGroup moves to the next row group, or returns io.EOF.
 func (r *Reader) nextGroup() error {
-	for i := range r.cursors {
-		c := &r.cursors[i]
-		if err := c.end(); err != nil {
+	for i := range r.chunks {
+		err := r.chunks[i].end()
+		if list := r.lists[i]; list != nil {
+			err = list.end()
+		}
+		if err != nil {
 			return fmt.Errorf("parquet file: column %s: %w", r.cols[i].Name, err)
 		}
 	}
-	if len(r.groups) == 0 {
+	if r.group >= r.last {
 		return io.EOF
 	}
-	group := r.groups[0]
-	r.groups, r.left = r.groups[1:], group.NumRows()
+	group := r.file.RowGroups()[r.group]
+	r.group++
+	r.left = group.NumRows()
 	chunks := group.ColumnChunks()
 	if len(chunks) != len(r.cols) {
 		return fmt.Errorf("parquet file: row group of %d columns, want %d", len(chunks), len(r.cols))
 	}
-	for i := range r.cursors {
-		c := &r.cursors[i]
-		c.pages = chunks[i].Pages()
-		if r.file.Root().Columns()[i].Optional() {
-			c.emptyLevel = 1
+	for i := range r.chunks {
+		if list := r.lists[i]; list != nil {
+			list.pages = chunks[i].Pages()
+			if r.file.Root().Columns()[i].Optional() {
+				list.emptyLevel = 1
+			}
+			continue
 		}
+		r.chunks[i].open(chunks[i].Pages())
 	}
 	return nil
 }
@@ -109,8 +172,11 @@ func (r *Reader) nextGroup() error {
 // Close releases what Next holds.
 func (r *Reader) Close() error {
 	var errs []error
-	for i := range r.cursors {
-		errs = append(errs, r.cursors[i].close())
+	for i := range r.chunks {
+		errs = append(errs, r.chunks[i].close())
+		if list := r.lists[i]; list != nil {
+			errs = append(errs, list.close())
+		}
 	}
 	r.err = errors.Join(errors.New("parquet file: closed"), r.err)
 	return errors.Join(errs...)
@@ -121,151 +187,4 @@ func damaged(err *error) {
 	if p := recover(); p != nil {
 		*err = fmt.Errorf("parquet file: it is damaged: %v", p)
 	}
-}
-
-// bufferValues is how many values are decoded at a time; values take 24 bytes.
-const bufferValues = 1024
-
-// cursor walks the values of one column of a row group.
-type cursor struct {
-	pages  parquet.Pages
-	page   parquet.Page
-	values parquet.ValueReader
-	buffer []parquet.Value
-	ahead  []parquet.Value // of buffer: read, not consumed
-	vector []float32
-	// emptyLevel is the definition level of an empty list; below it the list itself is NULL.
-	emptyLevel int
-}
-
-// peek returns the next value without consuming it, or io.EOF at the end of the chunk.
-func (c *cursor) peek() (parquet.Value, error) {
-	for len(c.ahead) == 0 {
-		if c.values == nil {
-			page, err := c.pages.ReadPage()
-			if err != nil {
-				return parquet.Value{}, err
-			}
-			c.page, c.values = page, page.Values()
-		}
-		if c.buffer == nil {
-			c.buffer = make([]parquet.Value, bufferValues)
-		}
-		n, err := c.values.ReadValues(c.buffer)
-		c.ahead = c.buffer[:n]
-		switch {
-		case errors.Is(err, io.EOF) && n > 0:
-			// the page is released once its values are consumed: they refer to its memory
-		case errors.Is(err, io.EOF):
-			parquet.Release(c.page)
-			c.page, c.values = nil, nil
-		case err == nil && n == 0:
-			return parquet.Value{}, io.ErrNoProgress
-		case err != nil:
-			return parquet.Value{}, err
-		}
-	}
-	return c.ahead[0], nil
-}
-
-// next reads one row's value of the column.
-func (c *cursor) next(col *schema.Column, into *schema.Value) error {
-	v, err := c.peek()
-	if errors.Is(err, io.EOF) {
-		return errors.New("it has fewer values than rows: the file is damaged")
-	} else if err != nil {
-		return err
-	}
-	c.ahead = c.ahead[1:]
-	if col.Kind == schema.Vector {
-		return c.nextVector(v, into)
-	}
-	if v.IsNull() {
-		*into = schema.Value{Null: true}
-		if !col.Nullable {
-			return errors.New("NULL in a column that is NOT NULL")
-		}
-		return nil
-	}
-	*into = valueOf(col, v)
-	return nil
-}
-
-// nextVector reads the elements that follow in the same row (repetition level 1).
-func (c *cursor) nextVector(v parquet.Value, into *schema.Value) error {
-	c.vector = c.vector[:0]
-	if v.IsNull() {
-		if v.DefinitionLevel() != c.emptyLevel {
-			return errors.New("a vector has a NULL element, or is NULL: write a number for each dimension")
-		}
-		*into = schema.Value{Vector: c.vector}
-		return nil
-	}
-	for {
-		c.vector = append(c.vector, v.Float())
-		var err error
-		if v, err = c.peek(); err != nil && !errors.Is(err, io.EOF) {
-			return err
-		}
-		if err != nil || v.RepetitionLevel() == 0 {
-			*into = schema.Value{Vector: c.vector}
-			return nil
-		}
-		if v.IsNull() {
-			return errors.New("a vector has a NULL element: write a number for each dimension")
-		}
-		c.ahead = c.ahead[1:]
-	}
-}
-
-// end checks that the chunk has no more values than the rows that were read.
-func (c *cursor) end() error {
-	if c.pages == nil {
-		return nil
-	}
-	if _, err := c.peek(); err == nil {
-		return errors.New("it has more values than rows: the file is damaged")
-	} else if !errors.Is(err, io.EOF) {
-		return err
-	}
-	return c.close()
-}
-
-func (c *cursor) close() error {
-	if c.pages == nil {
-		return nil
-	}
-	parquet.Release(c.page)
-	err := c.pages.Close()
-	c.pages, c.page, c.values, c.ahead = nil, nil, nil, nil
-	return err
-}
-
-func valueOf(c *schema.Column, v parquet.Value) schema.Value {
-	switch v.Kind() {
-	case parquet.Boolean:
-		if v.Boolean() {
-			return schema.Value{Int: 1}
-		}
-		return schema.Value{}
-	case parquet.Int32:
-		if c.Kind == schema.Uint { // from elsewhere: ours are never negative
-			return schema.Value{Int: int64(v.Uint32())}
-		}
-		return schema.Value{Int: int64(v.Int32())}
-	case parquet.Int64:
-		return schema.Value{Int: v.Int64()}
-	case parquet.Float:
-		return schema.Value{Float: float64(v.Float())}
-	case parquet.Double:
-		return schema.Value{Float: v.Double()}
-	}
-	b := v.ByteArray()
-	switch {
-	case c.Kind == schema.Uint:
-		return schema.Value{Int: int64(binary.BigEndian.Uint64(b[len(b)-8:]))}
-	case c.Kind == schema.Decimal && c.Precision <= schema.MaxInt64Digits:
-		return schema.Value{Int: schema.Unscaled(b).Int64()}
-	}
-	return schema.Value{Bytes: b}
 }

@@ -130,20 +130,44 @@ func TestColumnsThatContradictTheFileAreRefused(t *testing.T) {
 	}
 }
 
+func TestTimesOfOtherUnitsKeepTheirInstant(t *testing.T) {
+	t.Parallel()
+	type times struct {
+		Millis int64    `parquet:"millis,timestamp(millisecond)"`
+		Nanos  int64    `parquet:"nanos,timestamp(nanosecond:local)"`
+		Clock  int32    `parquet:"clock,time(millisecond)"`
+		ID     [16]byte `parquet:"id,uuid"`
+	}
+	r := open(t, written(t, []times{{-1, -1000, -4, [16]byte{0xAB, 15: 1}}, {1_700_000_000_123, 1_700_000_000_123_456_000, 3_723_004, [16]byte{}}}))
+	var got []string
+	for range 2 {
+		row, err := r.Next(nil)
+		require.NoError(t, err)
+		for i, v := range row {
+			got = append(got, schema.Text(r.Columns()[i], v))
+		}
+	}
+	require.Equal(t, []string{
+		"1969-12-31 23:59:59.999", "1969-12-31 23:59:59.999999", "-00:00:00.004", "ab000000-0000-0000-0000-000000000001",
+		"2023-11-14 22:13:20.123", "2023-11-14 22:13:20.123456", "01:02:03.004", "00000000-0000-0000-0000-000000000000",
+	}, got)
+}
+
 func TestWhatCannotBeReadExactlyIsNamed(t *testing.T) {
 	t.Parallel()
 	type nested struct {
 		Tags []string `parquet:"tags,list"`
 	}
-	type millis struct {
-		At time.Time `parquet:"at,timestamp(millisecond)"`
+	list := written(t, []nested{{}})
+	_, err := parquetfile.Open(bytes.NewReader(list), int64(len(list)))
+	require.ErrorContains(t, err, "column tags")
+
+	type clock struct {
+		At int64 `parquet:"at,timestamp(nanosecond)"`
 	}
-	for column, file := range map[string][]byte{
-		"tags": written(t, []nested{{}}), "at": written(t, []millis{{}}),
-	} {
-		_, err := parquetfile.Open(bytes.NewReader(file), int64(len(file)))
-		require.ErrorContains(t, err, "column "+column)
-	}
-	_, err := parquetfile.Open(bytes.NewReader([]byte("PAR1 and then nothing")), 21)
+	_, err = open(t, written(t, []clock{{1_000}, {1_001}})).Next(nil)
+	require.ErrorContains(t, err, "column at: 1001 nanoseconds are not whole microseconds: write the column as TIMESTAMP(MICROS)")
+
+	_, err = parquetfile.Open(bytes.NewReader([]byte("PAR1 and then nothing")), 21)
 	require.ErrorContains(t, err, "not a readable Parquet file")
 }
