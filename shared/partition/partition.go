@@ -68,7 +68,8 @@ func build(ctx context.Context, s lake.Store, parents []lake.Parent, o Options) 
 	files, sum, err := split(ctx, s, &manifest, o)
 	return lake.CuratedSuccess{
 		Header: lake.Header{Format: lake.CuratedFormat, Dataset: manifest.Dataset, Run: manifest.Run, Parents: parents},
-		Table:  manifest.Table, Columns: manifest.Columns, Key: manifest.Key, PartitionBy: o.PartitionBy,
+		Table:  manifest.Table, Mode: manifest.Mode, Watermark: manifest.Watermark,
+		Columns: manifest.Columns, Key: manifest.Key, PartitionBy: o.PartitionBy,
 		Files: files, Rows: sum.Rows, Checksum: sum,
 	}, err
 }
