@@ -2,7 +2,6 @@
 package laketable
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -21,7 +20,8 @@ var ErrContent = errors.New("its columns or rows are not those that its marker r
 
 // Rows gives the rows of one listed file. Before the first row its size and SHA-256 have been compared with the marker
 // (lake.ErrStale), before the end its columns, row count and content checksum (ErrContent). A pair with an error is the last.
-// A row is valid until the next. Memory: f.Size, because Parquet is read from its end.
+// A row is valid until the next. Memory: a page of each column;
+// the file is on the local disk meanwhile, because Parquet is read from its end.
 func Rows(ctx context.Context, s lake.Store, f lake.File, cols []schema.Column) iter.Seq2[schema.Row, error] {
 	return func(yield func(schema.Row, error) bool) {
 		stopped := false
@@ -37,11 +37,12 @@ func Rows(ctx context.Context, s lake.Store, f lake.File, cols []schema.Column) 
 
 // each calls do for every row until it returns false.
 func each(ctx context.Context, s lake.Store, f lake.File, cols []schema.Column, do func(schema.Row) bool) (err error) {
-	content, err := lake.ReadFile(ctx, s, f)
+	local, err := lake.Fetch(ctx, s, f)
 	if err != nil {
 		return err
 	}
-	reader, err := parquetfile.Open(bytes.NewReader(content), int64(len(content)))
+	defer func() { err = errors.Join(err, local.Close()) }()
+	reader, err := parquetfile.Open(local, f.Size)
 	if err != nil {
 		return fmt.Errorf("%s: %w", f.Key, err)
 	}
