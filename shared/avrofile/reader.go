@@ -100,6 +100,9 @@ func (r *Reader) Columns() []schema.Column { return r.cols }
 // Metadata is the header's metadata, the Avro schema among it.
 func (r *Reader) Metadata() map[string]string { return r.metadata }
 
+// batchBytes ends a batch early, after a block, so that long texts do not add up.
+const batchBytes = 1 << 20
+
 // NextBatch appends up to rows rows to b, which has this file's columns. It returns io.EOF, and adds nothing, after the last row.
 func (r *Reader) NextBatch(b *rowbatch.Batch, rows int) error {
 	if r.err != nil {
@@ -108,6 +111,9 @@ func (r *Reader) NextBatch(b *rowbatch.Batch, rows int) error {
 	added := 0
 	for added < rows {
 		if r.left == 0 {
+			if added > 0 && b.Size() >= batchBytes {
+				return nil
+			}
 			if r.err = r.readBlock(); errors.Is(r.err, io.EOF) && added > 0 {
 				return nil
 			} else if r.err != nil {

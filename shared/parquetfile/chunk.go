@@ -75,25 +75,22 @@ func (v *values) text(i int) []byte {
 // open begins the column's chunk of a row group.
 func (c *chunk) open(pages parquet.Pages) { *c = chunk{leaf: c.leaf, pages: pages} }
 
-// read appends the next n rows' values, of which there must be so many.
-func (c *chunk) read(into *rowbatch.Column, n int) error {
-	for n > 0 {
-		if c.left == 0 {
-			if err := c.nextPage(); errors.Is(err, io.EOF) {
-				return errors.New("it has fewer values than rows: the file is damaged")
-			} else if err != nil {
-				return err
-			}
-			continue
-		}
-		rows := min(n, c.left)
-		if err := c.copy(into, rows); err != nil {
+// ready reads the next page if there is no row left of this one.
+func (c *chunk) ready() error {
+	for c.left == 0 {
+		if err := c.nextPage(); errors.Is(err, io.EOF) {
+			return errors.New("it has fewer values than rows: the file is damaged")
+		} else if err != nil {
 			return err
 		}
-		c.left -= rows
-		n -= rows
 	}
 	return nil
+}
+
+// read appends the values of the page's next n rows.
+func (c *chunk) read(into *rowbatch.Column, n int) error {
+	c.left -= n
+	return c.copy(into, n)
 }
 
 func (c *chunk) nextPage() error {

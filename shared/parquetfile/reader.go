@@ -86,6 +86,15 @@ func (r *Reader) NextBatch(b *rowbatch.Batch, rows int) (err error) {
 		}
 	}
 	n := int(min(int64(rows), r.left))
+	for i := range r.chunks { // no further than a page, so that long texts do not add up
+		if r.lists[i] != nil {
+			continue
+		}
+		if err := r.chunks[i].ready(); err != nil {
+			return fmt.Errorf("parquet file: column %s: %w", r.cols[i].Name, err)
+		}
+		n = min(n, r.chunks[i].left)
+	}
 	for i := range b.Columns {
 		if r.lists[i] != nil {
 			continue

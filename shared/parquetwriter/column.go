@@ -31,13 +31,16 @@ type column struct {
 	dictionary
 }
 
-func newColumn(c schema.Column, e *parquet.SchemaElement) *column {
-	storage, _ := parquetfile.StorageOf(c) // element has checked it
+func newColumn(c schema.Column) (*column, error) {
+	storage, err := parquetfile.StorageOf(c)
+	if err != nil {
+		return nil, err
+	}
 	held := rowbatch.Column{Column: c, Form: rowbatch.FormOf(c)}
 	if c.Kind == schema.Vector {
 		held.Form = rowbatch.Floats
 	}
-	return &column{Column: c, element: e, storage: storage, pending: held}
+	return &column{Column: c, storage: storage, pending: held}, nil
 }
 
 func (c *column) append(v schema.Value) {

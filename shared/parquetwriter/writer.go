@@ -44,6 +44,7 @@ const (
 // Writer appends rows to one file. It is not safe for concurrent use.
 type Writer struct {
 	columns []*column
+	exact   string // the columns as JSON
 	sorted  []*parquet.SortingColumn
 	file    *writer.ParquetWriter
 	workers []*worker
@@ -62,34 +63,50 @@ func New(w io.Writer, cols []schema.Column) (*Writer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("parquet columns: %w", err)
 	}
-	elements, columns, err := elementsOf(cols)
-	if err != nil {
-		return nil, err
+	out := &Writer{exact: string(exact)}
+	for _, c := range cols {
+		if strings.Contains(c.Name, "\x01") {
+			return nil, fmt.Errorf("column %q: the byte 0x01 in a name cannot be written to Parquet: rename the column", c.Name)
+		}
+		column, err := newColumn(c)
+		if err != nil {
+			return nil, err
+		}
+		out.columns = append(out.columns, column)
 	}
-	file, err := writer.NewParquetWriterFromWriter(w, elements, 1)
-	if err != nil {
-		return nil, fmt.Errorf("parquet header: %w", err)
-	}
-	by, columnsJSON := createdBy, string(exact)
-	file.Footer.CreatedBy = &by
-	file.Footer.Version = 2 // the types of INTEGER, DECIMAL and TIMESTAMP columns
-	file.Footer.KeyValueMetadata = []*parquet.KeyValue{{Key: parquetfile.ColumnsKey, Value: &columnsJSON}}
-	file.CompressionType = parquet.CompressionCodec_ZSTD
-	for range columns {
-		order := parquet.NewColumnOrder()
-		order.TYPE_ORDER = parquet.NewTypeDefinedOrder()
-		file.Footer.ColumnOrders = append(file.Footer.ColumnOrders, order)
-	}
-	nameColumns(file.SchemaHandler, columns)
-	out := &Writer{columns: columns, file: file}
-	for range min(runtime.GOMAXPROCS(0), len(columns)) {
+	for range min(runtime.GOMAXPROCS(0), len(cols)) {
 		worker, err := newWorker()
 		if err != nil {
 			return nil, err
 		}
 		out.workers = append(out.workers, worker)
 	}
-	return out, nil
+	return out, out.Begin(w)
+}
+
+// Begin starts another file with the same columns, after Close, in the memory of the one before.
+func (w *Writer) Begin(out io.Writer) error {
+	elements, err := declare(w.columns)
+	if err != nil {
+		return err
+	}
+	file, err := writer.NewParquetWriterFromWriter(out, elements, 1)
+	if err != nil {
+		return fmt.Errorf("parquet header: %w", err)
+	}
+	by := createdBy
+	file.Footer.CreatedBy = &by
+	file.Footer.Version = 2 // the types of INTEGER, DECIMAL and TIMESTAMP columns
+	file.Footer.KeyValueMetadata = []*parquet.KeyValue{{Key: parquetfile.ColumnsKey, Value: &w.exact}}
+	file.CompressionType = parquet.CompressionCodec_ZSTD
+	for range w.columns {
+		order := parquet.NewColumnOrder()
+		order.TYPE_ORDER = parquet.NewTypeDefinedOrder()
+		file.Footer.ColumnOrders = append(file.Footer.ColumnOrders, order)
+	}
+	nameColumns(file.SchemaHandler, w.columns)
+	w.file, w.written = file, 0
+	return nil
 }
 
 // SortedBy declares that the rows come in the order of these columns, NULLs first. Whoever calls it keeps that order.
@@ -160,8 +177,14 @@ func (w *Writer) endFullPage() error {
 	return nil
 }
 
-// Size is how many bytes the file has so far, without the rows of the last page.
-func (w *Writer) Size() int64 { return w.written + int64(w.groupSize()) }
+// Size is about how many bytes the file has so far, those of the unfinished page as they are in memory.
+func (w *Writer) Size() int64 {
+	size := w.written + int64(w.groupSize())
+	for _, c := range w.columns {
+		size += int64(c.size())
+	}
+	return size
+}
 
 func (w *Writer) groupSize() (size int) {
 	for _, c := range w.columns {
@@ -249,18 +272,14 @@ func (w *Writer) flush() error {
 	return nil
 }
 
-// elementsOf declares the columns to the library, under placeholder names.
-func elementsOf(cols []schema.Column) ([]*parquet.SchemaElement, []*column, error) {
-	children := int32(len(cols))
+// declare makes the columns' schema elements, under placeholder names. The library renames them, so each file has its own.
+func declare(columns []*column) ([]*parquet.SchemaElement, error) {
+	children := int32(len(columns))
 	elements := []*parquet.SchemaElement{{Name: "Schema", NumChildren: &children}}
-	columns := make([]*column, len(cols))
-	for i, c := range cols {
-		if strings.Contains(c.Name, "\x01") {
-			return nil, nil, fmt.Errorf("column %q: the byte 0x01 in a name cannot be written to Parquet: rename the column", c.Name)
-		}
-		leaf, err := element(c)
+	for i, c := range columns {
+		leaf, err := element(c.Column)
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		leaf.Name = fmt.Sprintf("Column%d", i)
 		if c.Kind == schema.Vector {
@@ -268,8 +287,7 @@ func elementsOf(cols []schema.Column) ([]*parquet.SchemaElement, []*column, erro
 		} else {
 			elements = append(elements, leaf)
 		}
-		columns[i] = newColumn(c, leaf)
-		columns[i].at = len(elements) - 1
+		c.element, c.at = leaf, len(elements)-1
 	}
-	return elements, columns, nil
+	return elements, nil
 }

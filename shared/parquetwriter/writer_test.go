@@ -106,6 +106,30 @@ func TestEveryKindOfValueComesBackEqual(t *testing.T) {
 	})
 }
 
+func TestAWriterWritesOneFileAfterAnother(t *testing.T) {
+	t.Parallel()
+	cols := []schema.Column{{Name: "a b", Kind: schema.Int, Bits: 32}, {Name: "a32b", Kind: schema.String, Nullable: true}}
+	rows := [][]schema.Row{
+		{{{Int: 1}, {Bytes: []byte("x")}}, {{Int: 1}, {Null: true}}},
+		{{{Int: 2}, {Bytes: []byte("y")}}, {{Int: 2}, {Bytes: []byte("x")}}},
+	}
+	var first, second bytes.Buffer
+	w, err := parquetwriter.New(&first, cols)
+	require.NoError(t, err)
+	for _, row := range rows[0] {
+		require.NoError(t, w.Append(row))
+	}
+	require.NoError(t, w.Close())
+	require.NoError(t, w.Begin(&second))
+	require.Zero(t, w.Size())
+	for _, row := range rows[1] {
+		require.NoError(t, w.Append(row))
+	}
+	require.NoError(t, w.Close())
+	require.Equal(t, write(t, cols, rows[0]), first.Bytes())
+	require.Equal(t, write(t, cols, rows[1]), second.Bytes())
+}
+
 // severalPages has more rows than a page and, by its size, than a row group.
 func severalPages() []schema.Row {
 	var rows []schema.Row
