@@ -18,9 +18,12 @@ const (
 // NullPartition is Hive's name for a NULL partition value.
 const NullPartition = "__HIVE_DEFAULT_PARTITION__"
 
+// RawRoot holds all runs of a table.
+func RawRoot(table string) string { return "raw/" + Escape(table) + "/" }
+
 // RawDir is where one run of a table lands.
 func RawDir(table string, run Run) string {
-	return "raw/" + Escape(table) + "/dt=" + run.Date() + "/run=" + string(run) + "/"
+	return RawRoot(table) + "dt=" + run.Date() + "/run=" + string(run) + "/"
 }
 
 // RawPart is the key of a run's n-th Avro file.
@@ -68,6 +71,11 @@ func TrainingDir(dataset string, run Run) string {
 // TrainingPart is the key of the n-th file of a training set.
 func TrainingPart(dataset string, run Run, n int) string {
 	return fmt.Sprintf("%spart-%05d.parquet", TrainingDir(dataset, run), n)
+}
+
+// TrainingUnload holds what Athena wrote towards a training set. Queries pass over it, because of the underscore.
+func TrainingUnload(dataset string, run Run, name string) string {
+	return TrainingDir(dataset, run) + "_unload-" + name + "/"
 }
 
 // TrainingMarker is the key of the marker that publishes a training set.

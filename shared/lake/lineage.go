@@ -44,7 +44,7 @@ func trace(ctx context.Context, s Store, p Parent, depth int) (Lineage, error) {
 	if err := json.Unmarshal(body, &marker); err != nil {
 		return Lineage{}, fmt.Errorf("lineage: marker %s: %w", p.Key, err)
 	}
-	now := parent(p.Key, body)
+	now := parentOf(p.Key, body)
 	node := Lineage{
 		Parent: now, Header: marker.Header, Table: marker.Table, Rows: marker.Rows,
 		Server: marker.Snapshot.Server, Intact: p.SHA256 == "" || p.SHA256 == now.SHA256,

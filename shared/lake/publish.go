@@ -104,6 +104,21 @@ func Publish(ctx context.Context, s Store, key string, marker Marker) (published
 	}
 }
 
+// PublishOnce writes a marker that is never replaced, last. Where another writer was faster, it returns
+// that writer's, and false.
+func PublishOnce[M Marker](ctx context.Context, s Store, key, format string, marker M) (M, bool, error) {
+	body, err := json.MarshalIndent(marker, "", "  ")
+	if err != nil {
+		return marker, false, fmt.Errorf("marker %s: %w", key, err)
+	}
+	if err := s.PutIf(ctx, key, body, ""); !errors.Is(err, ErrChanged) {
+		return marker, err == nil, err
+	}
+	there, parent, err := ReadMarker[M](ctx, s, key, format)
+	// The same bytes may be ours: a client whose answer was lost writes a second time.
+	return there, err == nil && parent == parentOf(key, body), err
+}
+
 // ReadMarker reads and checks a marker of format M, and identifies it as a parent.
 func ReadMarker[M Marker](ctx context.Context, s Store, key, format string) (M, Parent, error) {
 	var marker M
@@ -117,7 +132,7 @@ func ReadMarker[M Marker](ctx context.Context, s Store, key, format string) (M, 
 	if got := marker.MarkerHeader().Format; got != format {
 		return marker, Parent{}, fmt.Errorf("marker %s has format %q, want %q", key, got, format)
 	}
-	return marker, parent(key, body), nil
+	return marker, parentOf(key, body), nil
 }
 
 // ReadParent reads a marker that another one names, and fails with ErrStale if it is no
@@ -133,7 +148,7 @@ func ReadParent[M Marker](ctx context.Context, s Store, p Parent, format string)
 // ErrStale says that an object is no longer what a marker says: it was replaced, or damaged.
 var ErrStale = errors.New("its content is not what the marker that names it recorded: a newer run replaced it, or it is damaged")
 
-func parent(key string, body []byte) Parent {
+func parentOf(key string, body []byte) Parent {
 	sum := sha256.Sum256(body)
 	return Parent{Key: key, SHA256: hex.EncodeToString(sum[:])}
 }

@@ -94,3 +94,8 @@ func (s *Snapshot) logsEverything(ctx context.Context) (all bool) {
 	err := s.conn.QueryRowContext(ctx, "SELECT @@GLOBAL.log_slave_updates OR @@GLOBAL.gtid_slave_pos = ''").Scan(&all)
 	return err == nil && all
 }
+
+// IsAt tells whether the snapshot is provably of the same moment as an earlier one with this Position.
+func (s *Snapshot) IsAt(ctx context.Context, position string) bool {
+	return s.binlog != "" && s.binlog == position && s.logsEverything(ctx)
+}

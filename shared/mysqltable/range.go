@@ -35,11 +35,13 @@ type order struct {
 }
 
 // ChunkKey names the columns by which a range is ordered and cut, those of From, To and Read's
-// answer: the watermark column and then the key if an index has that order, else the key.
+// answer: the watermark column and then the key if there is a low bound and an index with that
+// order, else the key.
 func (t *Table) ChunkKey(r Range) []string { return t.names(t.order(r).columns) }
 
 func (t *Table) order(r Range) order {
-	if r.Watermark != nil {
+	// Without a low bound most of the table is read: along its key, where the rows themselves lie.
+	if r.Watermark != nil && r.Watermark.Low != nil {
 		if o, ok := t.watermarks[r.Watermark.Column]; ok {
 			return o
 		}
