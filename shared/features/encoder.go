@@ -24,6 +24,7 @@ type Encoder struct {
 	Items      int         `json:"items"`  // |V|, items with interactions: the rows behind Gramian
 	Users      int         `json:"users"`  // |U|, users with interactions
 	WeightUnit float64     `json:"weight_unit"`
+	Decay      float64     `json:"decay,omitempty"` // an item of a session weighs so much of the one after it; 0: not tuned on sessions
 	Gramian    []float32   `json:"gramian"`   // G = Σ v·vᵀ over the items with interactions, d×d row-major
 	MeanUser   []float32   `json:"mean_user"` // mean of the trained user embeddings
 	UserSide   *Regression `json:"user_features,omitempty"`
@@ -85,6 +86,7 @@ func (e *Encoder) validate() error {
 	check(positive(e.Alpha0), "alpha0 is %v", e.Alpha0)
 	check(positive(e.Lambda), "lambda is %v", e.Lambda)
 	check(positive(e.WeightUnit), "weight_unit is %v", e.WeightUnit)
+	check(e.Decay >= 0 && e.Decay <= 1, "decay is %v", e.Decay)
 	check(len(e.Gramian) == d*d && finite(e.Gramian), "gramian is not %d×%d finite numbers", d, d)
 	check(len(e.MeanUser) == d && finite(e.MeanUser), "mean_user is not %d finite numbers", d)
 	for n, g := range []*Regression{e.UserSide, e.ItemSide} {
