@@ -25,8 +25,8 @@ type Encoder struct {
 	Users      int         `json:"users"`  // |U|, users with interactions
 	WeightUnit float64     `json:"weight_unit"`
 	Decay      float64     `json:"decay,omitempty"` // an item of a session weighs so much of the one after it; 0: not tuned on sessions
-	Gramian    []float32   `json:"gramian"`   // G = Σ v·vᵀ over the items with interactions, d×d row-major
-	MeanUser   []float32   `json:"mean_user"` // mean of the trained user embeddings
+	Gramian    []float32   `json:"gramian"`         // G = Σ v·vᵀ over the items with interactions, d×d row-major
+	MeanUser   []float32   `json:"mean_user"`       // mean of the trained user embeddings
 	UserSide   *Regression `json:"user_features,omitempty"`
 	ItemSide   *Regression `json:"item_features,omitempty"`
 }
