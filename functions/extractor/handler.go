@@ -21,8 +21,11 @@ import (
 type extractor struct {
 	store   lake.Store
 	dataset *dataset.Dataset
+	limits  extract.Limits
 	// connect is called per event: a password rotated since the last one is the new one.
 	connect func(context.Context) (*mysqltable.Server, error)
+	// invoke starts another invocation of this function; it does not wait for it.
+	invoke  func(context.Context, request) error
 	metrics *metrics.Emitter
 	now     func() time.Time
 }
@@ -32,6 +35,10 @@ type extractor struct {
 type request struct {
 	Table         string `json:"table"`
 	ScheduledTime string `json:"scheduled_time"`
+	Mode          string `json:"mode,omitempty"` // full: read an incremental table whole this once
+	// Continuation counts the invocations that ran out of time before this one. It is for people: what
+	// to go on from is in the run's checkpoint.
+	Continuation int `json:"continuation,omitempty"`
 }
 
 // response is for whoever invokes the function by hand.
@@ -41,7 +48,15 @@ type response struct {
 	Rows      int64  `json:"rows"`
 	Files     int    `json:"files"`
 	Snapshot  string `json:"snapshot"`
+	Continues bool   `json:"continues,omitempty"` // in another invocation: nothing is published yet
 }
+
+// handOverTime is kept for what follows extraction: writing the checkpoint and invoking the function,
+// two requests that the SDK tries three times with pauses of up to 20 s in all.
+const handOverTime = 30 * time.Second
+
+// connectionsPerTable: two read as fast as one processor can encode.
+const connectionsPerTable = 2
 
 // Handle extracts the table that the event names.
 func (e *extractor) Handle(ctx context.Context, event request) (response, error) {
@@ -60,24 +75,37 @@ func (e *extractor) Handle(ctx context.Context, event request) (response, error)
 		}
 	}()
 	started := e.now()
+	var timeLeft func() time.Duration
+	if deadline, ok := ctx.Deadline(); ok {
+		timeLeft = func() time.Duration { return deadline.Sub(e.now()) - handOverTime }
+	}
 	result, err := (&extract.Extractor{
-		Server: server, Store: e.store, Limits: extract.DefaultLimits,
+		Server: server, Store: e.store, Limits: e.limits, Ranges: connectionsPerTable, TimeLeft: timeLeft,
+		Notice: func(text string) { log.InfoContext(ctx, text) },
 		Progress: func(p extract.Progress) {
 			log.InfoContext(ctx, "chunk reconciled", "rows", p.Rows, "estimatedRows", p.EstimatedRows, "chunks", p.Chunks)
 		},
 	}).Extract(ctx, r)
-	if err != nil {
+	if errors.Is(err, extract.ErrOvertaken) {
+		log.InfoContext(ctx, err.Error())
+		return response{Manifest: result.Key, Continues: true}, nil
+	} else if err != nil {
 		return response{}, err
 	}
+	if result.Unfinished {
+		event.Continuation++
+		log.InfoContext(ctx, "the time is over: another invocation goes on", "rows", result.Landed, "continuation", event.Continuation)
+		return response{Manifest: result.Key, Rows: result.Landed, Continues: true}, e.invoke(ctx, event)
+	}
 	m := result.Manifest
-	out := response{result.Key, result.Published, m.Rows, len(m.Files), m.Snapshot.Kind}
+	out := response{Manifest: result.Key, Published: result.Published, Rows: m.Rows, Files: len(m.Files), Snapshot: m.Snapshot.Kind}
 	if !result.Published {
 		log.InfoContext(ctx, "run is already published: nothing to do", "manifest", out.Manifest)
 		return out, nil
 	}
 	took := e.now().Sub(started)
 	log.InfoContext(ctx, "run published", "manifest", out.Manifest, "rows", m.Rows, "files", len(m.Files),
-		"snapshot", m.Snapshot.Kind, "checksum", m.Checksum.String(), "zeroDates", m.ZeroDates, "seconds", took.Seconds())
+		"snapshot", m.Snapshot.Kind, "checksum", m.Checksum.String(), "zeroDates", m.ZeroDates, "invalidText", m.InvalidText, "drift", m.Drift, "mode", m.Mode, "seconds", took.Seconds())
 	e.emit(m, took)
 	return out, nil
 }
@@ -97,24 +125,32 @@ func (e *extractor) check(event request) (extract.Request, error) {
 	} else if now := e.now(); run.Time().After(now.Add(clockSkew)) {
 		errRun = fmt.Errorf("scheduled_time: run %s is in the future (it is %s): it would stand before every later night's", run, now.UTC().Format(time.RFC3339))
 	}
-	if err := errors.Join(errTable, errRun); err != nil {
+	var errMode error
+	if event.Mode != "" && event.Mode != dataset.Full {
+		errMode = fmt.Errorf("mode %q: want %s, or leave it out: the dataset says which tables are incremental", event.Mode, dataset.Full)
+	}
+	if err := errors.Join(errTable, errRun, errMode); err != nil {
 		return extract.Request{}, fmt.Errorf("event of the extractor (events/extractor-ratings.json shows one): %w", err)
 	}
-	return extract.Request{Dataset: e.dataset.Name, Table: event.Table, Settings: table, Run: run}, nil
+	return extract.Request{Dataset: e.dataset.Name, Table: event.Table, Settings: table, Mode: event.Mode, Run: run}, nil
 }
 
 func (e *extractor) emit(m lake.RawManifest, took time.Duration) {
-	var size, zeroDates int64
+	var size, zeroDates, invalidText int64
 	for _, f := range m.Files {
 		size += f.Size
 	}
 	for _, n := range m.ZeroDates {
 		zeroDates += n
 	}
+	for _, n := range m.InvalidText {
+		invalidText += n
+	}
 	e.metrics.Emit(map[string]string{"Table": m.Table},
 		metrics.Metric{Name: "RowsExtracted", Unit: metrics.Count, Value: float64(m.Rows)},
 		metrics.Metric{Name: "BytesExtracted", Unit: metrics.Bytes, Value: float64(size)},
 		metrics.Metric{Name: "ZeroDates", Unit: metrics.Count, Value: float64(zeroDates)},
+		metrics.Metric{Name: "InvalidText", Unit: metrics.Count, Value: float64(invalidText)},
 		metrics.Metric{Name: "ExtractSeconds", Unit: metrics.Seconds, Value: took.Seconds()},
 	)
 }

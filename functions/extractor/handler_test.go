@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/millrace/millrace/shared/dataset"
+	"github.com/millrace/millrace/shared/extract"
 	"github.com/millrace/millrace/shared/lake"
 	"github.com/millrace/millrace/shared/metrics"
 	"github.com/millrace/millrace/shared/mysqltable"
@@ -51,7 +52,7 @@ func setup(t *testing.T) (e *extractor, connections *int, metricLines *bytes.Buf
 	connections, metricLines = new(int), new(bytes.Buffer)
 	clock := func() time.Time { return time.Unix(1_800_000_000, 0) }
 	return &extractor{
-		store: lake.NewDirectory(t.TempDir()), dataset: shop, metrics: metrics.New(metricLines, clock), now: clock,
+		store: lake.NewDirectory(t.TempDir()), dataset: shop, limits: extract.DefaultLimits, metrics: metrics.New(metricLines, clock), now: clock,
 		connect: func(context.Context) (*mysqltable.Server, error) { *connections++; return nil, errNotReached },
 	}, connections, metricLines
 }
@@ -85,7 +86,7 @@ func TestEveryTableOfTheDatasetHasAnEventThatIsExtractedOnce(t *testing.T) {
 		r := event(t, "extractor-"+table+".json")
 		first, err := e.Handle(context.Background(), r)
 		require.NoError(t, err)
-		require.Equal(t, response{lake.RawMarker(table, "20261122T020000Z"), true, 50, 1, lake.Consistent}, first)
+		require.Equal(t, response{Manifest: lake.RawMarker(table, "20261122T020000Z"), Published: true, Rows: 50, Files: 1, Snapshot: lake.Consistent}, first)
 		m, _, err := lake.ReadMarker[lake.RawManifest](context.Background(), e.store, first.Manifest, lake.RawFormat)
 		require.NoError(t, err)
 		require.Equal(t, "classicmodels", m.Dataset)
@@ -95,7 +96,7 @@ func TestEveryTableOfTheDatasetHasAnEventThatIsExtractedOnce(t *testing.T) {
 		metricLines.Reset()
 		again, err := e.Handle(context.Background(), r)
 		require.NoError(t, err)
-		require.Equal(t, response{first.Manifest, false, 50, 1, lake.Consistent}, again)
+		require.Equal(t, response{Manifest: first.Manifest, Rows: 50, Files: 1, Snapshot: lake.Consistent}, again)
 		require.Empty(t, metricLines.String(), "a run counts once")
 	}
 }
@@ -107,6 +108,7 @@ func TestBadEventsFailBeforeTheDatabaseIsReached(t *testing.T) {
 		"extractor-bad-time.json":      {"scheduled_time", `"yesterday"`, "2026-11-22T02:00:00Z"},
 		"extractor-missing-table.json": {"table is missing"},
 		"extractor-missing-time.json":  {"scheduled_time", `""`},
+		"extractor-unknown-mode.json":  {`mode "incremental"`, "want full"},
 	} {
 		e, connections, _ := setup(t)
 		_, err := e.Handle(context.Background(), event(t, file))

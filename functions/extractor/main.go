@@ -6,9 +6,11 @@ import (
 	"os"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 
 	"github.com/millrace/millrace/shared/dataset"
+	"github.com/millrace/millrace/shared/extract"
 	"github.com/millrace/millrace/shared/lake"
 	"github.com/millrace/millrace/shared/metrics"
 	"github.com/millrace/millrace/shared/mysqltable"
@@ -39,7 +41,7 @@ func main() {
 		}
 		secrets := secretsmanager.NewFromConfig(cloud)
 		e := &extractor{
-			store: lake.NewBucket(cloud, cfg.Bucket), dataset: shop,
+			store: lake.NewBucket(cloud, cfg.Bucket), dataset: shop, limits: extract.DefaultLimits,
 			connect: func(ctx context.Context) (*mysqltable.Server, error) {
 				database, err := secret.Read(ctx, secrets, cfg.Secret)
 				if err != nil {
@@ -47,6 +49,7 @@ func main() {
 				}
 				return mysqltable.Open(mysqlConfig(database))
 			},
+			invoke:  invokeSelf(lambda.NewFromConfig(cloud)),
 			metrics: metrics.New(os.Stdout, time.Now), now: time.Now,
 		}
 		return e.Handle, nil
