@@ -10,26 +10,28 @@ import (
 
 	"github.com/millrace/millrace/shared/lake"
 	"github.com/millrace/millrace/shared/schema"
+	"github.com/millrace/millrace/shared/transform"
 )
 
 // Options are what the manifest does not say.
 type Options struct {
 	// Dataset is the description the partition columns come from, for messages; "" if a person named them.
 	Dataset     string
-	PartitionBy []string // columns, in the order of the folders
+	PartitionBy []string // columns and transforms as package transform reads them, in the order of the folders
 	Limits      Limits
+	disturb     disturb
 }
 
 // Result is a publication.
 type Result struct {
 	Marker lake.CuratedSuccess
-	// Published is false if this very run was there already.
+	// Published is false if this very run was there already, intact.
 	Published bool
 }
 
 // Write curates the run that a raw manifest announces. A second call for the same manifest
-// changes nothing. A newer run of the same day replaces an older one; for an older run that
-// arrives late it returns lake.ErrSuperseded.
+// changes nothing, and repairs files that are missing or damaged. A newer run of the same day replaces an older one; for an
+// older run that arrives late it returns lake.ErrSuperseded.
 func Write(ctx context.Context, s lake.Store, manifestKey string, o Options) (Result, error) {
 	manifest, parent, err := lake.ReadMarker[lake.RawManifest](ctx, s, manifestKey, lake.RawFormat)
 	if err != nil {
@@ -41,7 +43,10 @@ func Write(ctx context.Context, s lake.Store, manifestKey string, o Options) (Re
 	marker, published, err := lake.Replace(ctx, s, lake.Replacement[lake.CuratedSuccess]{
 		Dir: lake.CuratedDir(manifest.Table, manifest.Run), Key: lake.CuratedMarker(manifest.Table, manifest.Run), Format: lake.CuratedFormat,
 		Run: manifest.Run, Parents: []lake.Parent{parent},
-		Same:  func(m lake.CuratedSuccess) bool { return slices.Equal(m.PartitionBy, o.PartitionBy) },
+		Same: func(m lake.CuratedSuccess) bool {
+			by, err := o.transforms(m.Columns)
+			return err == nil && slices.Equal(m.PartitionBy, texts(by))
+		},
 		Files: func(m lake.CuratedSuccess) []lake.File { return m.Files },
 		Build: func(ctx context.Context, parents []lake.Parent) (lake.CuratedSuccess, error) {
 			return build(ctx, s, parents, o)
@@ -54,25 +59,46 @@ func Write(ctx context.Context, s lake.Store, manifestKey string, o Options) (Re
 }
 
 // build writes the curated files of the run whose raw manifest is the only parent.
-func build(ctx context.Context, s lake.Store, parents []lake.Parent, o Options) (lake.CuratedSuccess, error) {
+func build(ctx context.Context, s lake.Store, parents []lake.Parent, o Options) (m lake.CuratedSuccess, err error) {
 	if len(parents) != 1 {
-		return lake.CuratedSuccess{}, fmt.Errorf("a curated table has one raw manifest as parent, not %d", len(parents))
+		return m, fmt.Errorf("a curated table has one raw manifest as parent, not %d", len(parents))
 	}
 	manifest, err := lake.ReadParent[lake.RawManifest](ctx, s, parents[0], lake.RawFormat)
+	if err != nil {
+		return m, err
+	}
+	t, err := newTable(ctx, s, &manifest, o)
+	if err != nil {
+		return m, err
+	}
+	w := &watch{cols: t.columns, disturb: o.disturb}
+	if t.unsummed {
+		w.files = sums{}
+	}
+	files, sum, err := curate(ctx, s, s, t, o.Limits, w)
 	if err == nil {
-		err = check(&manifest, o)
+		err = t.settle(w)
 	}
 	if err != nil {
-		return lake.CuratedSuccess{}, err
+		return m, err
 	}
-	files, sum, err := split(ctx, s, &manifest, o)
+	if sum != manifest.Checksum {
+		return m, blame(ctx, s, t, o, files, sum)
+	}
+	mode := manifest.Mode
+	if mode == "" { // written by hand
+		mode = fullMode
+	}
 	return lake.CuratedSuccess{
 		Header: lake.Header{Format: lake.CuratedFormat, Dataset: manifest.Dataset, Run: manifest.Run, Parents: parents},
-		Table:  manifest.Table, Mode: manifest.Mode, Watermark: manifest.Watermark,
-		Columns: manifest.Columns, Key: manifest.Key, PartitionBy: o.PartitionBy,
+		Table:  manifest.Table, Mode: mode, Watermark: manifest.Watermark,
+		Columns: t.columns, Key: manifest.Key, PartitionBy: texts(t.transforms()),
 		Files: files, Rows: sum.Rows, Checksum: sum,
-	}, err
+	}, nil
 }
+
+// fullMode is that of a manifest that does not say: its files are the whole table.
+const fullMode = "full"
 
 func (o Options) remedy() string {
 	if o.Dataset == "" {
@@ -81,23 +107,15 @@ func (o Options) remedy() string {
 	return fmt.Sprintf("correct partition_by in shared/dataset/%s.yaml", o.Dataset)
 }
 
-// check finds what cannot be right before anything is written.
-func check(manifest *lake.RawManifest, o Options) error {
-	if manifest.Checksum != manifest.Source {
-		return fmt.Errorf("its manifest: the database counted %s, but %s were written: extract the run again", manifest.Source, manifest.Checksum)
+// transforms reads the partition columns for a table of these columns.
+func (o Options) transforms(cols []schema.Column) ([]transform.Transform, error) {
+	return transform.ParseAll(o.PartitionBy, func(name string) bool { return schema.Index(cols, name) >= 0 })
+}
+
+// texts are what markers say; nil for none.
+func texts(by []transform.Transform) (all []string) {
+	for _, t := range by {
+		all = append(all, t.String())
 	}
-	if _, err := schema.Positions(manifest.Columns, manifest.Key); err != nil {
-		return fmt.Errorf("key: %w", err)
-	}
-	for _, name := range o.PartitionBy {
-		i := schema.Index(manifest.Columns, name)
-		if i < 0 {
-			return fmt.Errorf("there is no column %s.%s to partition by (there are: %v): %s",
-				manifest.Table, name, schema.Names(manifest.Columns), o.remedy())
-		}
-		if kind := manifest.Columns[i].Kind; kind == schema.Bytes || kind == schema.Vector {
-			return fmt.Errorf("column %s.%s of kind %s cannot name a folder: %s", manifest.Table, name, kind, o.remedy())
-		}
-	}
-	return nil
+	return all
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/millrace/millrace/shared/checksum"
 	"github.com/millrace/millrace/shared/lake"
 	"github.com/millrace/millrace/shared/laketest"
 	"github.com/millrace/millrace/shared/parquetfile"
@@ -347,10 +348,20 @@ func TestAValueThatDiffersFromTheDatabaseIsNeverPublished(t *testing.T) {
 	other := products()
 	other.Rows[0][2].Int++
 	sum := laketest.Sum(other.Columns, other.Rows)
+	listed := func(files []lake.File) (all checksum.Sum) {
+		for _, f := range files {
+			all = all.Plus(f.Checksum)
+		}
+		return all
+	}
 	for name, c := range map[string]func(*lake.RawManifest){
 		"the database counted otherwise": func(m *lake.RawManifest) { m.Source = sum },
 		"the manifest's total differs":   func(m *lake.RawManifest) { m.Source, m.Checksum = sum, sum },
-		"a file's sum differs":           func(m *lake.RawManifest) { m.Files[0].Checksum = sum },
+		"a file's sum differs": func(m *lake.RawManifest) {
+			m.Files[0].Checksum = sum
+			m.Source = listed(m.Files)
+			m.Checksum = m.Source
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := manifest
