@@ -77,8 +77,8 @@ func syncMarker(columns []byte) [16]byte {
 
 // Append writes one row.
 func (w *Writer) Append(row schema.Row) error {
-	for i, v := range row {
-		w.block = appendValue(w.block, &w.cols[i], v)
+	for i := range row {
+		w.block = appendValue(w.block, &w.cols[i], &row[i])
 	}
 	w.rows++
 	if w.rows < blockRows && len(w.block) < blockBytes {
@@ -108,7 +108,7 @@ func (w *Writer) flush() error {
 	return nil
 }
 
-func appendValue(dst []byte, c *schema.Column, v schema.Value) []byte {
+func appendValue(dst []byte, c *schema.Column, v *schema.Value) []byte {
 	if c.Nullable {
 		if v.Null {
 			return append(dst, 0) // union branch 0: null

@@ -56,14 +56,14 @@ func (r *Rows) Sum() Sum { return r.sum }
 
 // AppendText appends a row's canonical text.
 func AppendText(dst []byte, cols []schema.Column, row schema.Row) []byte {
-	for i, v := range row {
+	for i := range row {
 		if i > 0 {
 			dst = append(dst, Separator)
 		}
-		if v.Null {
+		if row[i].Null {
 			dst = append(dst, Null)
 		} else {
-			dst = schema.AppendText(dst, cols[i], v)
+			dst = cols[i].AppendText(dst, &row[i])
 		}
 	}
 	return dst

@@ -15,109 +15,138 @@ import (
 // decode turns a row of the driver into values; an error names the column and the row's key.
 func (t *Table) decode(row schema.Row, values []driver.Value) error {
 	for i, value := range values {
-		if err := t.decodeColumn(row, i, value); err != nil {
+		if err := t.decodeColumn(&row[i], i, value); err != nil {
 			return fmt.Errorf("column %s, %s: %w", t.Columns[i].Name, t.rowName(values), err)
 		}
 	}
 	return nil
 }
 
-func (t *Table) decodeColumn(row schema.Row, i int, value driver.Value) error {
-	c := &t.Columns[i]
+func (t *Table) decodeColumn(v *schema.Value, i int, value driver.Value) error {
 	if value == nil {
-		row[i] = schema.Value{Null: true}
+		*v = schema.Value{Null: true}
 		return nil
 	}
-	v, err := decodeValue(c, t.types[i].base, value)
-	if errors.Is(err, errZeroDate) && t.options.ZeroDates == NullZeroDates {
-		t.zeroes[c.Name]++
-		v, err = schema.Value{Null: true}, nil
+	v.Null = false
+	err := t.decoders[i](v, value)
+	if err != nil && errors.Is(err, errZeroDate) && t.options.ZeroDates == NullZeroDates {
+		t.zeroes[t.Columns[i].Name]++
+		*v = schema.Value{Null: true}
+		return nil
 	}
-	row[i] = v
 	return err
 }
 
-func decodeValue(c *schema.Column, base string, value driver.Value) (schema.Value, error) {
+// decoder reads what the driver gives for a value that is not NULL. It is chosen once per column
+// and writes where the row is: to choose per value, and to return values of 72 bytes, took a third
+// of the extractor's time.
+type decoder func(v *schema.Value, value driver.Value) error
+
+func newDecoder(c *schema.Column, base string) decoder {
 	switch c.Kind {
 	case schema.Int:
-		return decodeInt(value)
+		return decodeInt
 	case schema.Uint:
-		if bits, ok := value.([]byte); ok && base == "bit" {
-			return decodeBits(bits)
+		if base == "bit" {
+			return decodeText(decodeBits)
 		}
-		return decodeUint(value)
+		return decodeUint
 	case schema.Float, schema.Double:
-		return decodeFloat(value)
-	}
-	text, ok := value.([]byte)
-	if !ok {
-		return schema.Value{}, unexpected(value)
-	}
-	switch c.Kind {
+		return decodeFloat
 	case schema.Decimal:
-		return schema.ParseDecimal(*c, text)
-	case schema.String:
-		if !utf8.Valid(text) {
-			return schema.Value{}, fmt.Errorf("its text is not valid UTF-8 (%s): repair the row, or make the column binary", excerpt(text))
-		}
-		return schema.Value{Bytes: text}, nil
-	case schema.Bytes:
-		return schema.Value{Bytes: text}, nil
+		return decodeText(c.ParseDecimal)
 	case schema.Date:
-		days, err := parseDate(text)
-		return schema.Value{Int: days}, err
+		return decodeText(decodeClock(parseDate))
 	case schema.Datetime, schema.Timestamp:
-		micros, err := parseDatetime(text)
-		return schema.Value{Int: micros}, err
+		return decodeText(decodeClock(parseDatetime))
 	case schema.Time:
-		micros, err := parseTime(text)
-		return schema.Value{Int: micros}, err
+		return decodeText(decodeClock(parseTime))
+	case schema.String:
+		return decodeText(decodeString)
 	}
-	return schema.Value{}, unexpected(value)
+	return decodeText(decodeBytes)
 }
 
-func decodeInt(value driver.Value) (schema.Value, error) {
+// decodeText is for what the driver gives as bytes.
+func decodeText(decode func(v *schema.Value, text []byte) error) decoder {
+	return func(v *schema.Value, value driver.Value) error {
+		text, ok := value.([]byte)
+		if !ok {
+			return unexpected(value)
+		}
+		return decode(v, text)
+	}
+}
+
+func decodeClock(parse func([]byte) (int64, error)) func(*schema.Value, []byte) error {
+	return func(v *schema.Value, text []byte) (err error) {
+		v.Int, err = parse(text)
+		return err
+	}
+}
+
+func decodeString(v *schema.Value, text []byte) error {
+	if !utf8.Valid(text) {
+		return fmt.Errorf("its text is not valid UTF-8 (%s): repair the row, or make the column binary", excerpt(text))
+	}
+	v.Bytes = text
+	return nil
+}
+
+func decodeBytes(v *schema.Value, bytes []byte) error {
+	v.Bytes = bytes
+	return nil
+}
+
+func decodeInt(v *schema.Value, value driver.Value) error {
 	n, ok := value.(int64)
 	if !ok {
-		return schema.Value{}, unexpected(value)
+		return unexpected(value)
 	}
-	return schema.Value{Int: n}, nil
+	v.Int = n
+	return nil
 }
 
 // decodeUint: the driver gives what an int64 cannot hold as decimal text.
-func decodeUint(value driver.Value) (schema.Value, error) {
+func decodeUint(v *schema.Value, value driver.Value) error {
 	switch n := value.(type) {
 	case int64:
-		return schema.Value{Int: n}, nil
+		v.Int = n
 	case uint64:
-		return schema.Value{Int: int64(n)}, nil
+		v.Int = int64(n)
 	case []byte:
 		u, err := strconv.ParseUint(string(n), 10, 64)
-		return schema.Value{Int: int64(u)}, err
+		v.Int = int64(u)
+		return err
+	default:
+		return unexpected(value)
 	}
-	return schema.Value{}, unexpected(value)
+	return nil
 }
 
 // decodeBits reads BIT(n): big-endian, as many bytes as needed.
-func decodeBits(bits []byte) (schema.Value, error) {
+func decodeBits(v *schema.Value, bits []byte) error {
 	if len(bits) > 8 {
-		return schema.Value{}, fmt.Errorf("%d bytes are too many for a BIT", len(bits))
+		return fmt.Errorf("%d bytes are too many for a BIT", len(bits))
 	}
 	var n uint64
 	for _, b := range bits {
 		n = n<<8 | uint64(b)
 	}
-	return schema.Value{Int: int64(n)}, nil
+	v.Int = int64(n)
+	return nil
 }
 
-func decodeFloat(value driver.Value) (schema.Value, error) {
+func decodeFloat(v *schema.Value, value driver.Value) error {
 	switch f := value.(type) {
 	case float32:
-		return schema.Value{Float: float64(f)}, nil
+		v.Float = float64(f)
 	case float64:
-		return schema.Value{Float: f}, nil
+		v.Float = f
+	default:
+		return unexpected(value)
 	}
-	return schema.Value{}, unexpected(value)
+	return nil
 }
 
 // unexpected is a difference between the declared type and what the server sent.

@@ -27,6 +27,7 @@ func (t *Table) Read(ctx context.Context, r Range, limit int, visit func(row sch
 		query += fmt.Sprintf(" ORDER BY %s LIMIT %d", quoteAll(t.names(by)), limit+1)
 	}
 	row := make(schema.Row, len(t.Columns))
+	var crc schema.Value
 	n := 0
 	err = t.stream(ctx, query, args, func(values []driver.Value) error {
 		if err := t.decode(row, values[:len(row)]); err != nil {
@@ -37,8 +38,7 @@ func (t *Table) Read(ctx context.Context, r Range, limit int, visit func(row sch
 			return nil
 		}
 		n++
-		crc, err := decodeUint(values[len(row)])
-		if err != nil {
+		if err := decodeUint(&crc, values[len(row)]); err != nil {
 			return fmt.Errorf("%s is longer than the server's max_allowed_packet, so that the server cannot compute its checksum: raise it above the longest row", t.RowName(row))
 		}
 		return visit(row, uint32(crc.Int))
@@ -65,7 +65,7 @@ func (t *Table) KeyAt(ctx context.Context, r Range, offset int64) (place []strin
 	row := make(schema.Row, len(t.Columns))
 	err = t.stream(ctx, query, args, func(values []driver.Value) error {
 		for i, at := range by {
-			if err := t.decodeColumn(row, at, values[i]); err != nil {
+			if err := t.decodeColumn(&row[at], at, values[i]); err != nil {
 				return err
 			}
 		}

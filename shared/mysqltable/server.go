@@ -42,6 +42,7 @@ func Open(cfg *mysql.Config) (*Server, error) {
 	if cfg.Timeout == 0 {
 		cfg.Timeout = dialTimeout
 	}
+	cfg.DialFunc = buffered(cfg.DialFunc)
 	connector, err := mysql.NewConnector(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("MySQL at %s: %w", cfg.Addr, err)

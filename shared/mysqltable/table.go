@@ -48,6 +48,7 @@ type Table struct {
 
 	snapshot   *Snapshot
 	types      []declared
+	decoders   []decoder
 	options    Options
 	key        []int            // positions of Key
 	watermarks map[string]order // by the column they begin with
@@ -112,6 +113,9 @@ func (t *Table) readColumns(ctx context.Context) error {
 	}
 	if err := errors.Join(append(problems, rows.Err())...); err != nil {
 		return err
+	}
+	for i := range t.Columns {
+		t.decoders = append(t.decoders, newDecoder(&t.Columns[i], t.types[i].base))
 	}
 	if len(t.Columns) == 0 {
 		return fmt.Errorf("the server shows no columns to user %q: GRANT SELECT ON `%s`.`%s` TO the user", t.snapshot.server.user, t.snapshot.server.database, t.Name)

@@ -7,9 +7,11 @@ import (
 	"math/rand/v2"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/millrace/millrace/shared/checksum"
 	"github.com/millrace/millrace/shared/mysqltable"
 	"github.com/millrace/millrace/shared/schema"
 )
@@ -48,12 +50,8 @@ var matrix = []struct {
 	{"BIT(12)", schema.Uint, map[string]string{"b'100000000001'": "2049"}},
 	{"BIT(64)", schema.Uint, map[string]string{"18446744073709551615": "18446744073709551615"}},
 	{"DATE", schema.Date, map[string]string{"'1969-12-31'": "1969-12-31", "'9999-12-31'": "9999-12-31", "'1000-01-01'": "1000-01-01", "'2024-02-29'": "2024-02-29"}},
-	{"DATETIME", schema.Datetime, map[string]string{"'1000-01-01 00:00:00'": "1000-01-01 00:00:00", "'9999-12-31 23:59:59'": "9999-12-31 23:59:59"}},
 	{"DATETIME(3)", schema.Datetime, map[string]string{"'1969-12-31 23:59:59.999'": "1969-12-31 23:59:59.999", "'2020-01-01'": "2020-01-01 00:00:00.000"}},
-	{"DATETIME(6)", schema.Datetime, map[string]string{"'2020-02-29 01:02:03.000001'": "2020-02-29 01:02:03.000001"}},
-	{"TIMESTAMP", schema.Timestamp, map[string]string{"'2038-01-19 03:14:07'": "2038-01-19 03:14:07"}},
 	{"TIMESTAMP(6)", schema.Timestamp, map[string]string{"'1970-01-01 00:00:01.123456'": "1970-01-01 00:00:01.123456"}},
-	{"TIME", schema.Time, map[string]string{"'-838:59:59'": "-838:59:59", "'838:59:59'": "838:59:59", "'00:00:00'": "00:00:00"}},
 	{"TIME(2)", schema.Time, map[string]string{"'-00:00:00.5'": "-00:00:00.50"}},
 	{"YEAR", schema.Int, map[string]string{"1901": "1901", "2155": "2155", "0": "0"}},
 	{"CHAR(5)", schema.String, map[string]string{"'ab'": "ab", "''": ""}},
@@ -100,6 +98,55 @@ func TestEveryTypeIsReadExactlyAndHasTheServersChecksum(t *testing.T) {
 }
 
 // Side by side in one CONCAT_WS, types and character sets could convert each other.
+// The server's checksum takes a clock's text as it prints it: with as many digits after the second
+// as the column has, trailing zeros among them.
+func TestClocksOfEveryFractionHaveTheServersChecksum(t *testing.T) {
+	t.Parallel()
+	db := mariadb.Database(t)
+	for fraction := range 7 {
+		digits := func(d string) string { return strings.TrimSuffix("."+d[:fraction], ".") }
+		columns, create := []string{"DATETIME", "TIMESTAMP", "TIME"}, []string{"id INT PRIMARY KEY"}
+		for i, c := range columns {
+			create = append(create, fmt.Sprintf("c%d %s(%d) NULL", i, c, fraction))
+		}
+		table := fmt.Sprintf("clocks%d", fraction)
+		db.Exec(t, "CREATE TABLE "+table+" ("+strings.Join(create, ", ")+")")
+		want := [][]string{
+			{"1", "1000-01-01 00:00:00" + digits("000000"), "1970-01-01 00:00:01" + digits("000000"), "-838:59:59" + digits("000000")},
+			{"2", "9999-12-31 23:59:59" + digits("999999"), "2038-01-19 03:14:07" + digits("999999"), "838:59:58" + digits("999999")},
+			{"3", "1969-12-31 23:59:59" + digits("100000"), "2021-10-31 01:30:00" + digits("120000"), "-00:00:01" + digits("500000")},
+			{"4", "2020-02-29 00:00:00" + digits("000001"), "2000-02-29 12:00:00" + digits("000100"), "100:00:00" + digits("000001")},
+			{"5", "NULL", "NULL", "NULL"},
+		}
+		for _, row := range want {
+			db.Exec(t, "INSERT INTO "+table+" "+strings.ReplaceAll("VALUES ('"+strings.Join(row, "', '")+"')", "'NULL'", "NULL"))
+		}
+		for _, policy := range []mysqltable.ZeroDates{mysqltable.FailOnZeroDates, mysqltable.NullZeroDates} {
+			tab := open(t, db, table, mysqltable.Options{ZeroDates: policy})
+			rows, _ := readAll(t, tab, 10)
+			require.Equal(t, want, texts(tab.Columns, rows))
+		}
+	}
+}
+
+// Every day of the calendar's period of 400 years, the last days there are, and times of day spread over them.
+func TestEveryDayIsReadAsTheServerMeansIt(t *testing.T) {
+	t.Parallel()
+	db := mariadb.Database(t)
+	db.Exec(t, "CREATE TABLE days (id INT PRIMARY KEY, d DATE NOT NULL, at DATETIME(6) NOT NULL)", // 0001-01-01 is day 366
+		"INSERT INTO days SELECT seq, FROM_DAYS(366 + seq), FROM_DAYS(366 + seq) + INTERVAL seq * 7919 * 1000003 % 86400000000 MICROSECOND FROM (SELECT seq FROM seq_0_to_146097 UNION SELECT seq FROM seq_3652000_to_3652058) s")
+	table := open(t, db, "days", strict)
+	sum, first := checksum.New(table.Columns), time.Date(1, 1, 1, 0, 0, 0, 0, time.UTC).Unix()/86400
+	_, err := table.Read(context.Background(), mysqltable.Range{}, 4_000_000, func(row schema.Row, crc uint32) error {
+		if got := sum.Add(row); got != crc || row[1].Int != first+row[0].Int || row[2].Int != row[1].Int*86400e6+row[0].Int*7919*1000003%86400000000 {
+			return fmt.Errorf("%s: day %d, micros %d, crc %d, the server's %d", table.RowName(row), row[1].Int, row[2].Int, got, crc)
+		}
+		return nil
+	})
+	require.NoError(t, err)
+	require.EqualValues(t, 146098+59, sum.Sum().Rows)
+}
+
 func TestAllTypesInOneRowHaveTheServersChecksum(t *testing.T) {
 	t.Parallel()
 	db := mariadb.Database(t)

@@ -27,16 +27,16 @@ func (t *Table) High(ctx context.Context, column string) (high *string, nulls bo
 		value = t.nullIfZero(value, value)
 	}
 	query := fmt.Sprintf("SELECT MAX(%[1]s), EXISTS (SELECT 1 FROM %[3]s WHERE %[2]s IS NULL) FROM %[3]s", quote(column), value, quote(t.Name))
-	row := make(schema.Row, len(t.Columns))
+	var greatest, exists schema.Value
 	err = t.stream(ctx, query, nil, func(values []driver.Value) error {
-		if err := t.decodeColumn(row, at[0], values[0]); err != nil {
+		if err := t.decodeColumn(&greatest, at[0], values[0]); err != nil {
 			return fmt.Errorf("column %s: %w", column, err)
 		}
-		if !row[at[0]].Null {
-			text := string(schema.AppendText(nil, c, row[at[0]]))
+		if !greatest.Null {
+			text := string(schema.AppendText(nil, c, greatest))
 			high = &text
 		}
-		exists, err := decodeInt(values[1])
+		err := decodeInt(&exists, values[1])
 		nulls = exists.Int != 0
 		return err
 	})

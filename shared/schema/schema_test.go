@@ -49,18 +49,37 @@ func TestDecimalTextRoundTrips(t *testing.T) {
 		digits := rapid.StringMatching(`-?[0-9]{1,65}`).Draw(t, "digits")
 		n, _ := new(big.Int).SetString(digits, 10)
 		text := schema.AppendText(nil, c, schema.Value{Bytes: schema.AppendUnscaled(nil, n)})
-		v, err := schema.ParseDecimal(c, text)
-		require.NoError(t, err)
+		var v schema.Value
+		require.NoError(t, c.ParseDecimal(&v, text))
 		require.Zero(t, n.Cmp(schema.Unscaled(v.Bytes)))
+	})
+}
+
+func TestNarrowDecimalsAreReadAsWideOnes(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		precision := rapid.IntRange(1, schema.MaxInt64Digits).Draw(t, "precision")
+		c := schema.Column{Name: "d", Kind: schema.Decimal, Precision: precision, Scale: rapid.IntRange(0, precision).Draw(t, "scale")}
+		text := rapid.StringMatching(`-?[0-9]{1,20}(\.[0-9]{0,20})?`).Draw(t, "text")
+		wide := c
+		wide.Precision = 65
+		var narrow, want schema.Value
+		err, wideErr := c.ParseDecimal(&narrow, []byte(text)), wide.ParseDecimal(&want, []byte(text))
+		limit := new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(precision)), nil)
+		if wideErr != nil || schema.Unscaled(want.Bytes).CmpAbs(limit) >= 0 {
+			require.Error(t, err)
+			return
+		}
+		require.NoError(t, err)
+		require.Equal(t, schema.Unscaled(want.Bytes).Int64(), narrow.Int)
 	})
 }
 
 func TestDecimalIsNeverRounded(t *testing.T) {
 	t.Parallel()
 	c := schema.Column{Name: "price", Kind: schema.Decimal, Precision: 10, Scale: 2}
-	for _, text := range []string{"1.005", "99999999999999999999", "1e3", "", "1-2", "NaN"} {
-		_, err := schema.ParseDecimal(c, []byte(text))
-		require.ErrorContains(t, err, "price", text)
+	for _, text := range []string{"1.005", "99999999999999999999", "100000000.00", "-9999999999", "1e3", "", "-", ".", "1.2.3", "1-2", "NaN"} {
+		require.ErrorContains(t, c.ParseDecimal(new(schema.Value), []byte(text)), "price", text)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"math/big"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -14,7 +15,10 @@ import (
 // content checksum from it. NULL has no text: callers decide what stands for it.
 // Bytes append as they are. A FLOAT appends as the DOUBLE it equals, since MySQL prints only
 // six digits of a FLOAT; a negative zero as 0, since MariaDB prints it so.
-func AppendText(dst []byte, c Column, v Value) []byte {
+func AppendText(dst []byte, c Column, v Value) []byte { return c.AppendText(dst, &v) }
+
+// AppendText is the function of this name without copies of the column and the value.
+func (c *Column) AppendText(dst []byte, v *Value) []byte {
 	switch c.Kind {
 	case Int:
 		return strconv.AppendInt(dst, v.Int, 10)
@@ -70,7 +74,7 @@ func Number(c Column, v Value) (float64, bool) {
 	case Float, Double:
 		return v.Float, true
 	case Decimal:
-		f, err := strconv.ParseFloat(string(appendDecimal(nil, c, v)), 64)
+		f, err := strconv.ParseFloat(string(appendDecimal(nil, &c, &v)), 64)
 		return f, err == nil
 	case Date, Datetime, Timestamp, Time:
 		return float64(v.Int), true
@@ -140,33 +144,34 @@ func appendDuration(dst []byte, micros int64, fraction int) []byte {
 	return dst
 }
 
-func appendDecimal(dst []byte, c Column, v Value) []byte {
+func appendDecimal(dst []byte, c *Column, v *Value) []byte {
 	if c.Precision > MaxInt64Digits {
 		n := Unscaled(v.Bytes)
 		if n.Sign() < 0 {
 			dst = append(dst, '-')
 		}
-		return appendScaled(dst, n.Abs(n).Text(10), c.Scale)
+		start := len(dst)
+		return insertPoint(n.Abs(n).Append(dst, 10), start, c.Scale)
 	}
 	n := v.Int
 	if n < 0 {
 		dst = append(dst, '-')
 		n = -n
 	}
-	return appendScaled(dst, strconv.FormatInt(n, 10), c.Scale)
+	start := len(dst)
+	return insertPoint(strconv.AppendInt(dst, n, 10), start, c.Scale)
 }
 
-// appendScaled puts the point scale digits from the right, with a leading zero as MySQL prints it.
-func appendScaled(dst []byte, digits string, scale int) []byte {
-	for len(digits) <= scale {
-		digits = "0" + digits
+// insertPoint puts the point scale digits from the right of the digits that begin at start, with a
+// leading zero as MySQL prints it.
+func insertPoint(dst []byte, start, scale int) []byte {
+	if scale == 0 {
+		return dst
 	}
-	dst = append(dst, digits[:len(digits)-scale]...)
-	if scale > 0 {
-		dst = append(dst, '.')
-		dst = append(dst, digits[len(digits)-scale:]...)
+	for len(dst)-start <= scale {
+		dst = slices.Insert(dst, start, '0')
 	}
-	return dst
+	return slices.Insert(dst, len(dst)-scale, '.')
 }
 
 // appendFloat prints the shortest digits that read back as the same number, in MySQL's
@@ -213,46 +218,4 @@ func AppendUnscaled(dst []byte, n *big.Int) []byte {
 	length := new(big.Int).Not(n).BitLen()/8 + 1
 	wrapped := new(big.Int).Add(n, new(big.Int).Lsh(big.NewInt(1), uint(8*length)))
 	return append(dst, wrapped.FillBytes(make([]byte, length))...)
-}
-
-// ParseDecimal reads decimal text such as MySQL sends ("-12.50") into a value of column c.
-// More digits than the column has, on either side of the point, are an error, never rounded.
-func ParseDecimal(c Column, text []byte) (Value, error) {
-	digits := make([]byte, 0, len(text)+c.Scale)
-	point := -1
-	for i, b := range text {
-		switch {
-		case b == '.' && point < 0:
-			point = len(digits)
-		case b >= '0' && b <= '9', b == '-' && i == 0:
-			digits = append(digits, b)
-		default:
-			return Value{}, fmt.Errorf("column %s: %q is not a decimal number", c.Name, text)
-		}
-	}
-	if len(digits) == 0 {
-		return Value{}, fmt.Errorf("column %s: empty text is not a decimal number", c.Name)
-	}
-	scale := 0
-	if point >= 0 {
-		scale = len(digits) - point
-	}
-	if scale > c.Scale {
-		return Value{}, fmt.Errorf("column %s: %q has more than %d digits after the point", c.Name, text, c.Scale)
-	}
-	for ; scale < c.Scale; scale++ {
-		digits = append(digits, '0')
-	}
-	if c.Precision <= MaxInt64Digits {
-		n, err := strconv.ParseInt(string(digits), 10, 64)
-		if err != nil {
-			return Value{}, fmt.Errorf("column %s: %q does not fit decimal(%d,%d)", c.Name, text, c.Precision, c.Scale)
-		}
-		return Value{Int: n}, nil
-	}
-	n, ok := new(big.Int).SetString(string(digits), 10)
-	if !ok {
-		return Value{}, fmt.Errorf("column %s: %q is not a decimal number", c.Name, text)
-	}
-	return Value{Bytes: AppendUnscaled(nil, n)}, nil
 }
