@@ -4,6 +4,7 @@ go 1.26.0
 
 require (
 	github.com/aws/aws-lambda-go v1.55.1
+	github.com/aws/aws-sdk-go-v2/service/athena v1.66.10
 	github.com/millrace/millrace/shared v0.0.0
 	github.com/stretchr/testify v1.12.1
 )
@@ -17,6 +18,7 @@ require (
 	go.opentelemetry.io/otel/metric v1.45.0 // indirect
 	go.opentelemetry.io/otel/sdk v1.45.0 // indirect
 	go.opentelemetry.io/otel/trace v1.45.0 // indirect
+	golang.org/x/sync v0.24.0 // indirect
 )
 
 require (

@@ -23,7 +23,7 @@ type joiner struct {
 	dataset  *dataset.Dataset
 	catalog  tableCatalog
 	database string
-	limits   trainset.Limits
+	settings trainset.Settings
 	metrics  *metrics.Emitter
 	now      func() time.Time
 }
@@ -54,7 +54,7 @@ func (j *joiner) Handle(ctx context.Context, event events.EventBridgeEvent) erro
 		return nil
 	}
 	started := j.now()
-	result, err := trainset.Write(ctx, j.store, j.dataset, table.Run, j.limits)
+	result, err := trainset.Write(ctx, j.store, j.dataset, table.Run, j.settings)
 	switch {
 	case errors.Is(err, lake.ErrSuperseded):
 		log.InfoContext(ctx, "training set is not built: "+err.Error())
@@ -78,7 +78,8 @@ func (j *joiner) Handle(ctx context.Context, event events.EventBridgeEvent) erro
 		return nil
 	}
 	took := j.now().Sub(started)
-	log.InfoContext(ctx, "training set published", "rows", m.Rows, "files", len(m.Files), "orphans", m.Orphans, "seconds", took.Seconds())
+	log.InfoContext(ctx, "training set published", "rows", m.Rows, "files", len(m.Files), "orphans", m.Orphans,
+		"engine", m.Engine, "reason", m.EngineReason, "seconds", took.Seconds())
 	var size, orphans int64
 	for _, f := range m.Files {
 		size += f.Size

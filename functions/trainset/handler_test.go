@@ -44,7 +44,7 @@ func setup(t *testing.T, curated ...string) bundle {
 	b := bundle{store: lake.NewDirectory(t.TempDir()), catalog: &registered{}, metrics: &bytes.Buffer{}}
 	b.joiner = &joiner{
 		store: b.store, bucket: "millrace-lake", dataset: shop, catalog: b.catalog, database: "shop",
-		limits: trainset.DefaultLimits(), metrics: metrics.New(b.metrics, time.Now), now: time.Now,
+		settings: trainset.Settings{Engine: trainset.Auto, Limits: trainset.LimitsOf(1769, timeout)}, metrics: metrics.New(b.metrics, time.Now), now: time.Now,
 	}
 	for _, name := range curated {
 		b.curate(t, name, night)
@@ -133,8 +133,8 @@ func TestBadEventsAndInputsPublishNothing(t *testing.T) {
 			b.joiner.dataset.Training.Columns[1] = "customers.phone"
 		}, "no column customers.phone"},
 		"too little memory": {"trainset-ratings-success.json", func(_ *testing.T, b bundle) {
-			b.joiner.limits.Lookup = 1
-		}, "raise the function's MemorySize"},
+			b.joiner.settings.Limits.Memory = 1
+		}, "Raise the function's memory"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -130,6 +130,9 @@ type TrainingSuccess struct {
 	Checksum checksum.Sum    `json:"checksum"`
 	// Orphans counts base rows dropped because the named lookup table has no match.
 	Orphans map[string]int64 `json:"orphans,omitempty"`
+	// Engine is what joined, lambda or athena, and EngineReason why.
+	Engine       string `json:"engine,omitempty"`
+	EngineReason string `json:"engine_reason,omitempty"`
 }
 
 // Model states in a manifest.

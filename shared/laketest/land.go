@@ -22,9 +22,11 @@ type Table struct {
 	Columns []schema.Column
 	Key     []string
 	Rows    []schema.Row
+	// Watermark makes it an incremental extraction; the rows are those that changed.
+	Watermark *lake.Watermark
 }
 
-// Land writes a full extraction of the table in files of three rows, as the extractor does,
+// Land writes an extraction of the table in files of three rows, as the extractor does,
 // and returns the manifest's key.
 func Land(t testing.TB, s lake.Store, table Table, run lake.Run) string {
 	t.Helper()
@@ -32,6 +34,9 @@ func Land(t testing.TB, s lake.Store, table Table, run lake.Run) string {
 		Header: lake.Header{Format: lake.RawFormat, Dataset: "classicmodels", Run: run},
 		Table:  table.Name, Mode: dataset.Full, Columns: table.Columns, Key: table.Key,
 		Snapshot: lake.Snapshot{Kind: "consistent", Reason: "a test", Server: "laketest"},
+	}
+	if table.Watermark != nil {
+		manifest.Mode, manifest.Watermark = dataset.Incremental, table.Watermark
 	}
 	const perFile = 3
 	for i := 0; i < len(table.Rows); i += perFile {

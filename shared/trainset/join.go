@@ -3,21 +3,17 @@ package trainset
 import (
 	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
-	"io"
+	"iter"
 
-	"github.com/millrace/millrace/shared/checksum"
 	"github.com/millrace/millrace/shared/lake"
-	"github.com/millrace/millrace/shared/parquetwriter"
 	"github.com/millrace/millrace/shared/schema"
 )
 
-// join produces the training set's rows, in the order of the base.
+// join looks the rows of the base up in tables held in memory.
 type join struct {
 	plan    *plan
 	lookups []lookup
-	base    rows
 	key     []byte
 	matched []schema.Row // per lookup, of the current base row
 	output  schema.Row
@@ -30,64 +26,64 @@ type lookup struct {
 	orphans int64                 // base rows without a match
 }
 
-// newJoin loads the lookup tables.
-func newJoin(ctx context.Context, s lake.Store, p *plan, limits Limits) (*join, error) {
-	j := &join{
-		plan: p, base: rows{store: s, table: p.base},
-		lookups: make([]lookup, len(p.lookups)), matched: make([]schema.Row, len(p.lookups)), output: make(schema.Row, len(p.columns)),
-	}
-	left := limits.Lookup
+// joinInProcess publishes the training set's rows, in the order of the base.
+func joinInProcess(ctx context.Context, s lake.Store, p *plan, limits Limits, marker *lake.TrainingSuccess) error {
+	j := &join{plan: p, lookups: make([]lookup, len(p.lookups)), matched: make([]schema.Row, len(p.lookups)), output: make(schema.Row, len(p.columns))}
+	used := 0
 	for i := range p.lookups {
-		l := &j.lookups[i]
-		l.plan, l.rows = &p.lookups[i], map[string]schema.Row{}
-		if err := l.load(ctx, s, &left); err != nil {
-			return nil, err
-		}
-		if left < 0 {
-			return nil, fmt.Errorf("table %s: the joined tables take more than %d MiB of memory: raise the function's MemorySize and Limits.Lookup, or take fewer columns of it into training.columns",
-				l.plan.table.Table, limits.Lookup>>20)
-		}
-	}
-	return j, nil
-}
-
-// valueBytes is what a schema.Value takes beside its bytes, rowBytes what a map entry does.
-const (
-	valueBytes = 72
-	rowBytes   = 64
-)
-
-func (l *lookup) load(ctx context.Context, s lake.Store, left *int) error {
-	table := rows{store: s, table: l.plan.table}
-	var key []byte
-	for {
-		row, err := table.Next(ctx)
-		if errors.Is(err, io.EOF) {
-			return nil
-		} else if err != nil {
+		j.lookups[i] = lookup{plan: &p.lookups[i], rows: map[string]schema.Row{}}
+		if err := j.lookups[i].load(ctx, s, limits, &used); err != nil {
 			return err
 		}
+	}
+	if err := publishRows(ctx, s, j.rows(ctx, s, limits.Memory-used), limits.File, marker); err != nil {
+		return err
+	}
+	marker.Orphans = map[string]int64{}
+	for _, l := range j.lookups {
+		if l.orphans > 0 {
+			marker.Orphans[l.plan.table.Name] = l.orphans
+		}
+	}
+	return nil
+}
+
+// load reads the table, and adds to used what it takes in memory.
+func (l *lookup) load(ctx context.Context, s lake.Store, limits Limits, used *int) error {
+	table, before := l.plan.table, *used
+	var key []byte
+	var read int64
+	for row, err := range table.Each(ctx, s, limits.Memory-*used) {
+		if err != nil {
+			return err
+		}
+		read++
 		var ok bool
-		if key, ok = joinKey(key[:0], l.plan.table.Columns, row, l.plan.keyAt); !ok {
+		if key, ok = joinKey(key[:0], table.Columns, row, l.plan.keyAt); !ok {
 			continue // as in SQL, NULL equals nothing
 		}
 		if _, twice := l.rows[string(key)]; twice {
 			first := l.plan.keyAt[0]
-			column := l.plan.table.Columns[first]
-			return fmt.Errorf("table %s: %s %s is there twice: join it on columns that are unique, or rows of the base would be learned more than once",
-				l.plan.table.Table, column.Name, schema.Text(column, row[first]))
+			return twiceError(table.Name, fmt.Sprintf("%s %s is", table.Columns[first].Name, schema.Text(table.Columns[first], row[first])))
 		}
 		kept := make(schema.Row, len(l.plan.keep))
-		*left -= rowBytes + len(key)
+		*used += rowBytes + len(key)
 		for i, at := range l.plan.keep {
 			kept[i] = row[at]
-			*left -= valueBytes + len(row[at].Bytes)
+			*used += valueBytes + len(row[at].Bytes)
 		}
-		if *left < 0 {
-			return nil
+		if *used > limits.Memory {
+			needs := int64(*used-before) * table.Rows() / read // as far as the rows read so far tell
+			return limits.tooLarge(table, needs, int64(before)+needs)
 		}
 		l.rows[string(key)] = kept.Clone()
 	}
+	return nil
+}
+
+// twiceError refuses a lookup table that would multiply rows of the base.
+func twiceError(table, what string) error {
+	return fmt.Errorf("table %s: %s there twice: join it on columns that are unique, or rows of the base would be learned more than once", table, what)
 }
 
 // joinKey appends the canonical text of the join columns, each with its length, so that no two
@@ -104,24 +100,28 @@ func joinKey(dst []byte, cols []schema.Column, row schema.Row, at []int) ([]byte
 	return dst, true
 }
 
-// Next returns the next row of the training set, valid until the next call, or io.EOF.
-func (j *join) Next(ctx context.Context) (schema.Row, error) {
-	for {
-		row, err := j.base.Next(ctx)
-		if err != nil {
-			return nil, err
-		}
-		if !j.match(row) {
-			continue
-		}
-		for i, from := range j.plan.output {
-			if from.lookup < 0 {
-				j.output[i] = row[from.at]
-			} else {
-				j.output[i] = j.matched[from.lookup][from.at]
+// rows are those of the training set, each valid until the next. The keys of the base's changed rows take at most memory bytes.
+func (j *join) rows(ctx context.Context, s lake.Store, memory int) iter.Seq2[schema.Row, error] {
+	return func(yield func(schema.Row, error) bool) {
+		for row, err := range j.plan.base.Each(ctx, s, memory) {
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			if !j.match(row) {
+				continue
+			}
+			for i, from := range j.plan.output {
+				if from.lookup < 0 {
+					j.output[i] = row[from.at]
+				} else {
+					j.output[i] = j.matched[from.lookup][from.at]
+				}
+			}
+			if !yield(j.output, nil) {
+				return
 			}
 		}
-		return j.output, nil
 	}
 }
 
@@ -140,36 +140,4 @@ func (j *join) match(row schema.Row) bool {
 		}
 	}
 	return all
-}
-
-// orphans are the counts above zero, by table.
-func (j *join) orphans() map[string]int64 {
-	counts := map[string]int64{}
-	for _, l := range j.lookups {
-		if l.orphans > 0 {
-			counts[l.plan.table.Table] = l.orphans
-		}
-	}
-	return counts
-}
-
-// write puts the rows into files of at most limits.File rows each.
-func (j *join) write(ctx context.Context, s lake.Store, name string, run lake.Run, limits Limits) (files []lake.File, sum checksum.Sum, err error) {
-	row, err := j.Next(ctx)
-	for !errors.Is(err, io.EOF) {
-		file, writeErr := parquetwriter.WriteVerified(ctx, s, lake.TrainingPart(name, run, len(files)), j.plan.columns,
-			func(yield func(schema.Row, error) bool) {
-				for n := int64(0); n < limits.File && !errors.Is(err, io.EOF); n++ {
-					if !yield(row, err) {
-						return
-					}
-					row, err = j.Next(ctx)
-				}
-			})
-		if writeErr != nil {
-			return nil, sum, writeErr
-		}
-		files, sum = append(files, file), sum.Plus(file.Checksum)
-	}
-	return files, sum, nil
 }

@@ -6,14 +6,14 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/millrace/millrace/shared/asof"
 	"github.com/millrace/millrace/shared/dataset"
-	"github.com/millrace/millrace/shared/lake"
 	"github.com/millrace/millrace/shared/schema"
 )
 
 // plan is the dataset's join, resolved to positions in the curated tables.
 type plan struct {
-	base    *lake.CuratedSuccess
+	base    *asof.Table
 	lookups []lookupPlan
 	columns []schema.Column // of the training set
 	output  []source        // of each column
@@ -27,14 +27,14 @@ type source struct {
 
 // lookupPlan is one inner join.
 type lookupPlan struct {
-	table  *lake.CuratedSuccess
+	table  *asof.Table
 	baseAt []int // columns of the base that refer …
 	keyAt  []int // … to these columns of the table
 	keep   []int // columns of the table that the output takes
 }
 
 // newPlan resolves names and types, and reports every problem at once.
-func newPlan(shop *dataset.Dataset, tables map[string]*lake.CuratedSuccess) (*plan, error) {
+func newPlan(shop *dataset.Dataset, tables map[string]*asof.Table) (*plan, error) {
 	t := shop.Training
 	p := &plan{base: tables[t.Base]}
 	var problems []error

@@ -7,6 +7,7 @@ import (
 	"io"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -49,9 +50,14 @@ func (b bundle) curate(t *testing.T, run lake.Run, tables map[string]laketest.Ta
 
 func (b bundle) build(t *testing.T, run lake.Run) trainset.Result {
 	t.Helper()
-	result, err := trainset.Write(context.Background(), b.store, b.shop, run, trainset.DefaultLimits())
+	result, err := trainset.Write(context.Background(), b.store, b.shop, run, inProcess())
 	require.NoError(t, err)
 	return result
+}
+
+// inProcess are the settings of a function of 1,769 MB and 15 minutes, without Athena.
+func inProcess() trainset.Settings {
+	return trainset.Settings{Engine: trainset.InProcess, Limits: trainset.LimitsOf(1769, 15*time.Minute)}
 }
 
 // texts are a training set's rows as text.
@@ -150,7 +156,7 @@ func TestItWaitsForEveryTableOfTheRun(t *testing.T) {
 	keys, err := b.store.List(context.Background(), "training/")
 	require.NoError(t, err)
 	require.Empty(t, keys)
-	_, err = trainset.Write(context.Background(), b.store, b.shop, night, trainset.DefaultLimits())
+	_, err = trainset.Write(context.Background(), b.store, b.shop, night, inProcess())
 	require.ErrorIs(t, err, lake.ErrSuperseded, "ratings of the night are gone")
 }
 
@@ -168,8 +174,8 @@ func TestASecondDeliveryChangesNothing(t *testing.T) {
 
 func TestRowsAreSplitOverFilesAndTheSameBytesEachTime(t *testing.T) {
 	t.Parallel()
-	small := trainset.DefaultLimits()
-	small.File = 2
+	small := inProcess()
+	small.Limits.File = 2
 	var all []map[string]string
 	for range 2 {
 		b := setup(t)
@@ -236,7 +242,7 @@ func TestATableReplacedMeanwhileIsReadAgain(t *testing.T) {
 				require.NoError(t, b.store.Delete(context.Background(), lake.RawMarker("customers", night)))
 				b.curate(t, night, map[string]laketest.Table{"customers": changed["customers"]})
 			}}
-			result, err := trainset.Write(context.Background(), store, b.shop, night, trainset.DefaultLimits())
+			result, err := trainset.Write(context.Background(), store, b.shop, night, inProcess())
 			require.NoError(t, err)
 			require.ElementsMatch(t, nestedLoops(changed), b.texts(t, result.Marker))
 		})
@@ -268,9 +274,9 @@ func TestAMarkerThatContradictsItsFilesIsNotFollowed(t *testing.T) {
 	require.NoError(t, b.store.Delete(context.Background(), key))
 	_, err = lake.Publish(context.Background(), b.store, key, m)
 	require.NoError(t, err)
-	_, err = trainset.Write(context.Background(), b.store, b.shop, night, trainset.DefaultLimits())
+	_, err = trainset.Write(context.Background(), b.store, b.shop, night, inProcess())
 	require.ErrorContains(t, err, m.Files[0].Key)
-	require.ErrorContains(t, err, "curate the run again")
+	require.ErrorContains(t, err, "publish it again")
 }
 
 func TestADamagedTableIsNeverLearnedFrom(t *testing.T) {
@@ -284,9 +290,9 @@ func TestADamagedTableIsNeverLearnedFrom(t *testing.T) {
 			require.NoError(t, b.store.Put(context.Background(), key, bytes.NewReader(damaged)))
 		}
 	}
-	_, err := trainset.Write(context.Background(), b.store, b.shop, night, trainset.DefaultLimits())
+	_, err := trainset.Write(context.Background(), b.store, b.shop, night, inProcess())
 	require.ErrorIs(t, err, lake.ErrStale)
-	require.ErrorContains(t, err, "table ratings, file curated/ratings/")
+	require.ErrorContains(t, err, "table ratings: object curated/ratings/")
 	_, _, err = b.store.Get(context.Background(), lake.TrainingMarker("classicmodels", night))
 	require.ErrorIs(t, err, lake.ErrNotFound)
 }
@@ -300,7 +306,7 @@ func TestAMistakeInTheDatasetFileIsNamed(t *testing.T) {
 	shop["ratings"] = ratings
 	b.curate(t, night, shop)
 	b.shop.Training.Columns = append(b.shop.Training.Columns, "customers.phone", "products.colour")
-	_, err := trainset.Write(context.Background(), b.store, b.shop, night, trainset.DefaultLimits())
+	_, err := trainset.Write(context.Background(), b.store, b.shop, night, inProcess())
 	for _, want := range []string{
 		"shared/dataset/classicmodels.yaml", "no column customers.phone", "no column products.colour",
 		"ratings.customerNumber is date, but customers.customerNumber is int",
@@ -317,7 +323,7 @@ func TestALookupMustBeUnique(t *testing.T) {
 	products.Rows = append(products.Rows, products.Rows[0])
 	shop["products"] = products
 	b.curate(t, night, shop)
-	_, err := trainset.Write(context.Background(), b.store, b.shop, night, trainset.DefaultLimits())
+	_, err := trainset.Write(context.Background(), b.store, b.shop, night, inProcess())
 	require.ErrorContains(t, err, "table products: productCode S10_1678 is there twice")
 }
 
@@ -325,6 +331,9 @@ func TestLookupsThatDoNotFitSayWhatToRaise(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.curate(t, night, laketest.Shop())
-	_, err := trainset.Write(context.Background(), b.store, b.shop, night, trainset.Limits{Lookup: 100, File: 10})
-	require.ErrorContains(t, err, "raise the function's MemorySize")
+	_, err := trainset.Write(context.Background(), b.store, b.shop, night, trainset.Settings{Engine: trainset.InProcess, Limits: trainset.Limits{Memory: 100, File: 10}})
+	require.ErrorIs(t, err, trainset.ErrMemory)
+	for _, want := range []string{"table products", "its 4 rows need about 1 MiB", "allowed are 0 MiB", "Raise the function's memory by 1 MB (stack parameter TrainsetMemory)"} {
+		require.ErrorContains(t, err, want)
+	}
 }
