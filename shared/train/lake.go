@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/millrace/millrace/shared/asof"
 	"github.com/millrace/millrace/shared/dataset"
 	"github.com/millrace/millrace/shared/features"
 	"github.com/millrace/millrace/shared/lake"
@@ -12,7 +13,7 @@ import (
 	"github.com/millrace/millrace/shared/schema"
 )
 
-// FromLake reads a published training set, and the users and items from the curated tables it was made from. Every file is
+// FromLake reads a published training set, and the users and items from the curated tables it was made from, as of its run. Every file is
 // verified against its marker. lake.ErrStale says that a newer run has replaced something meanwhile.
 func FromLake(ctx context.Context, s lake.Store, d *dataset.Dataset, t lake.TrainingSuccess) (Input, error) {
 	in := Input{UserFields: fields(d.Users), ItemFields: fields(d.Items)}
@@ -20,24 +21,20 @@ func FromLake(ctx context.Context, s lake.Store, d *dataset.Dataset, t lake.Trai
 	if in.Interactions, err = interactions(ctx, s, d.Training, t); err != nil {
 		return Input{}, fmt.Errorf("training set of run %s: %w", t.Run, err)
 	}
-	tables := map[string]lake.CuratedSuccess{}
-	for _, parent := range t.Parents {
-		marker, err := lake.ReadParent[lake.CuratedSuccess](ctx, s, parent, lake.CuratedFormat)
-		if err != nil {
-			return Input{}, fmt.Errorf("training set of run %s: %w", t.Run, err)
-		}
-		tables[marker.Table] = marker
+	tables, err := asof.Read(ctx, s, t.Parents)
+	if err != nil {
+		return Input{}, fmt.Errorf("training set of run %s: %w", t.Run, err)
 	}
 	for _, side := range []struct {
 		into *[]Entity
 		of   dataset.Entity
 	}{{&in.Users, d.Users}, {&in.Items, d.Items}} {
-		marker, there := tables[side.of.Table]
+		table, there := tables[side.of.Table]
 		if !there {
 			return Input{}, fmt.Errorf("training set of run %s names no curated table %s among its parents: publish it again with this dataset file", t.Run, side.of.Table)
 		}
-		if *side.into, err = entityTable(ctx, s, side.of, marker); err != nil {
-			return Input{}, fmt.Errorf("table %s of run %s: %w", side.of.Table, t.Run, err)
+		if *side.into, err = entityTable(ctx, s, side.of, table); err != nil {
+			return Input{}, fmt.Errorf("training set of run %s: %w", t.Run, err)
 		}
 	}
 	return in, nil
@@ -109,8 +106,8 @@ func (x *Interactions) adder(cols []schema.Column, names Columns) (func(schema.R
 }
 
 // entityTable reads the id, the name and the features of every row.
-func entityTable(ctx context.Context, s lake.Store, e dataset.Entity, marker lake.CuratedSuccess) ([]Entity, error) {
-	cols := marker.Columns
+func entityTable(ctx context.Context, s lake.Store, e dataset.Entity, table *asof.Table) ([]Entity, error) {
+	cols := table.Columns
 	names := []string{e.ID}
 	if e.Name != "" {
 		names = append(names, e.Name)
@@ -120,26 +117,28 @@ func entityTable(ctx context.Context, s lake.Store, e dataset.Entity, marker lak
 	}
 	at, err := schema.Positions(cols, names)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("table %s: %w", table.Name, err)
 	}
 	first := len(names) - len(e.Features) // of the features in at
-	list := make([]Entity, 0, marker.Rows)
-	for _, f := range marker.Files {
-		for row, err := range laketable.Rows(ctx, s, f, cols) {
-			if err != nil {
-				return nil, err
-			}
-			entity := Entity{ID: schema.Text(cols[at[0]], row[at[0]]), Values: features.Record{}}
-			if e.Name != "" {
-				entity.Name = schema.Text(cols[at[1]], row[at[1]])
-			}
-			for n, position := range at[first:] {
-				if v := row[position]; !v.Null {
-					entity.Values[e.Features[n].Column] = schema.Text(cols[position], v)
-				}
-			}
-			list = append(list, entity)
+	list := make([]Entity, 0, table.Rows())
+	for row, err := range table.Each(ctx, s, changedKeys) {
+		if err != nil {
+			return nil, err
 		}
+		entity := Entity{ID: schema.Text(cols[at[0]], row[at[0]]), Values: features.Record{}}
+		if e.Name != "" {
+			entity.Name = schema.Text(cols[at[1]], row[at[1]])
+		}
+		for n, position := range at[first:] {
+			if v := row[position]; !v.Null {
+				entity.Values[e.Features[n].Column] = schema.Text(cols[position], v)
+			}
+		}
+		list = append(list, entity)
 	}
 	return list, nil
 }
+
+// changedKeys bounds the keys of users and items changed since their table's last full run: about three million. They are
+// forgotten before training, which needs several times as much for as many users.
+const changedKeys = 256 << 20
