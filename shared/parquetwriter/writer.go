@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"slices"
 	"strings"
 
 	"github.com/xitongsys/parquet-go/parquet"
@@ -135,7 +136,7 @@ func (w *Writer) Append(row schema.Row) error {
 // AppendRange adds the rows [from, to) of a batch of the same columns, as Append does.
 func (w *Writer) AppendRange(b *rowbatch.Batch, from, to int) error {
 	for from < to {
-		end := min(to, from+w.room(b, from))
+		end := from + w.room(b, from, to)
 		for i, c := range w.columns {
 			c.pending.AppendRange(&b.Columns[i], from, end)
 		}
@@ -148,20 +149,26 @@ func (w *Writer) AppendRange(b *rowbatch.Batch, from, to int) error {
 	return nil
 }
 
-// room is how many rows of b the page takes at once. Texts may fill it earlier, so they are taken in smaller steps.
-func (w *Writer) room(b *rowbatch.Batch, from int) int {
-	rows := pageRows - w.pending
+// room is how many of the rows [from, to) the page takes before it is full.
+func (w *Writer) room(b *rowbatch.Batch, from, to int) int {
+	to = min(to, from+pageRows-w.pending)
 	for i := range b.Columns {
-		if c := &b.Columns[i]; c.Form == rowbatch.Texts {
-			left := pageBytes - len(w.columns[i].pending.Data)
-			for n := from; n < b.Len() && n-from < rows; n++ {
-				if left -= len(c.Text(n)); left <= 0 {
-					rows = n - from + 1
-				}
-			}
+		c := &b.Columns[i]
+		if c.Form != rowbatch.Texts {
+			continue
 		}
+		start := uint32(0)
+		if from > 0 {
+			start = c.Ends[from-1]
+		}
+		left := uint32(max(1, pageBytes-len(w.columns[i].pending.Data)))
+		if c.Ends[to-1]-start <= left {
+			continue
+		}
+		last, _ := slices.BinarySearch(c.Ends[from:to], start+left)
+		to = from + last + 1
 	}
-	return rows
+	return to - from
 }
 
 func (w *Writer) endFullPage() error {

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
+	"github.com/millrace/millrace/shared/checksum"
 	"github.com/millrace/millrace/shared/rowbatch"
 	"github.com/millrace/millrace/shared/schema"
 )
@@ -76,6 +77,13 @@ func TestRowsComeBackAsTheyWere(t *testing.T) {
 		all := rows(t, "rows")
 		b := batch(all)
 		requireRows(t, all, b)
+		want := checksum.New(cols)
+		for _, row := range all {
+			want.Add(row)
+		}
+		sum := rowbatch.NewChecksum(cols)
+		sum.Add(b)
+		require.Equal(t, want.Sum(), sum.Sum())
 
 		from := rapid.IntRange(0, len(all)).Draw(t, "from")
 		to := rapid.IntRange(from, len(all)).Draw(t, "to")
@@ -85,15 +93,15 @@ func TestRowsComeBackAsTheyWere(t *testing.T) {
 
 		at := rapid.SliceOf(rapid.Uint32Range(0, uint32(len(all)-1))).Draw(t, "at")
 		picked := rowbatch.New(cols)
-		var want []schema.Row
+		var picks []schema.Row
 		for i := range picked.Columns {
 			picked.Columns[i].AppendAt(&b.Columns[i], at)
 		}
 		picked.SetLen(len(at))
 		for _, i := range at {
-			want = append(want, all[i])
+			picks = append(picks, all[i])
 		}
-		requireRows(t, want, picked)
+		requireRows(t, picks, picked)
 
 		b.Reset()
 		require.Zero(t, b.Len())
