@@ -2,9 +2,11 @@ package partition
 
 import (
 	"cmp"
+	"errors"
 	"slices"
 
 	"github.com/millrace/millrace/shared/rowbatch"
+	"github.com/millrace/millrace/shared/schema"
 )
 
 // buffer is the rows that are sorted in memory at a time.
@@ -12,9 +14,13 @@ type buffer struct {
 	key     []int
 	rows    *rowbatch.Batch
 	parts   []uint32 // partition of each row; empty if the table has none
-	keyed   bool     // the rows of each partition have to be sorted by the key
 	order   []uint32 // positions of rows, sorted
 	entries []entry
+	out     *rowbatch.Batch
+}
+
+func newBuffer(cols []schema.Column, key []int) *buffer {
+	return &buffer{key: key, rows: rowbatch.New(cols), out: rowbatch.New(cols)}
 }
 
 // entry is a row while it is sorted: most comparisons end with the prefix.
@@ -35,8 +41,8 @@ func (b *buffer) part(row uint32) uint32 {
 	return b.parts[row]
 }
 
-// sort fills in the order: by partition, in the ranks' order, then by key, then as the rows came in.
-func (b *buffer) sort(ranks []uint32) {
+// sort fills in the order: by partition, in the order of their values, then by key, then as the rows came in.
+func (b *buffer) sort(now sorting) {
 	n := b.rows.Len()
 	b.order = slices.Grow(b.order[:0], n)[:n]
 	if len(b.parts) == 0 {
@@ -44,7 +50,10 @@ func (b *buffer) sort(ranks []uint32) {
 			b.order[i] = uint32(i)
 		}
 	} else { // counting sort
-		next := make([]uint32, len(ranks)+1)
+		ranks, next := make([]uint32, len(now.parts)), make([]uint32, len(now.parts)+1)
+		for rank, part := range now.parts {
+			ranks[part] = uint32(rank)
+		}
 		for _, part := range b.parts {
 			next[ranks[part]+1]++
 		}
@@ -57,7 +66,7 @@ func (b *buffer) sort(ranks []uint32) {
 			next[rank]++
 		}
 	}
-	if b.keyed && len(b.key) > 0 {
+	if !now.ordered && len(b.key) > 0 {
 		for from, to := range b.segments(0, n) {
 			b.sortByKey(b.order[from:to])
 		}
@@ -100,11 +109,54 @@ func (b *buffer) segments(from, to int) func(yield func(from, to int) bool) {
 	}
 }
 
-// gather copies the rows [from, to) of the order to out.
-func (b *buffer) gather(out *rowbatch.Batch, from, to int) {
-	out.Reset()
-	for i := range out.Columns {
-		out.Columns[i].AppendAt(&b.rows.Columns[i], b.order[from:to])
+// gather copies the rows [from, to) of the order to b.out.
+func (b *buffer) gather(from, to int) {
+	b.out.Reset()
+	for i := range b.out.Columns {
+		b.out.Columns[i].AppendAt(&b.rows.Columns[i], b.order[from:to])
 	}
-	out.SetLen(to - from)
+	b.out.SetLen(to - from)
+}
+
+// run writes the rows, sorted, to the local disk, and empties the buffer.
+func (b *buffer) run(now sorting) (run, error) {
+	b.sort(now)
+	w, err := newRunWriter()
+	if err != nil {
+		return run{}, err
+	}
+	rows := b.rows.Len()
+	perBlock := max(1, min(gatherRows, blockBytes/max(1, b.rows.Size()/rows)))
+	for from := 0; from < rows; from += perBlock {
+		to := min(from+perBlock, rows)
+		var segments []segment
+		for i, j := range b.segments(from, to) {
+			segments = append(segments, segment{b.part(b.order[i]), j - i})
+		}
+		b.gather(from, to)
+		if err := w.write(segments, b.out); err != nil {
+			return run{}, errors.Join(err, w.file.Close())
+		}
+	}
+	b.reset()
+	return w.close()
+}
+
+// gatherRows are put in order at a time: what the processor's cache holds.
+const gatherRows = 4096
+
+// each gives the rows in order.
+func (b *buffer) each(now sorting, do emit) error {
+	b.sort(now)
+	for from, to := range b.segments(0, b.rows.Len()) {
+		part := b.part(b.order[from])
+		for ; from < to; from += gatherRows {
+			end := min(from+gatherRows, to)
+			b.gather(from, end)
+			if err := do(part, b.out, 0, end-from); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }

@@ -3,18 +3,21 @@ package partition
 import (
 	"errors"
 	"io"
+
+	"github.com/millrace/millrace/shared/rowbatch"
 )
 
 // merge gives the rows of sorted runs in order. Of equal rows those of the earlier run come first.
-func (s *sorter) merge(runs []run, do emit) error {
+func (s *sorter) merge(now sorting, runs []run, do emit) error {
 	readers := make([]*runReader, len(runs))
+	var memory blockMemory
 	for i, r := range runs {
-		readers[i] = newRunReader(r, s.cols)
+		readers[i] = &runReader{run: r, memory: &memory, rows: rowbatch.New(s.cols)}
 		if err := readers[i].next(); err != nil {
 			return err // a run has at least one block
 		}
 	}
-	for _, part := range s.parts.sorted() {
+	for _, part := range now.parts {
 		var among []*runReader // those that have rows of this partition
 		for _, r := range readers {
 			if r.has(part) {
@@ -22,7 +25,7 @@ func (s *sorter) merge(runs []run, do emit) error {
 			}
 		}
 		var err error
-		if s.ordered {
+		if now.ordered {
 			err = concatenate(part, among, do)
 		} else {
 			err = s.mergePart(part, among, do)

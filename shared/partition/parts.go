@@ -95,15 +95,6 @@ func (p *parts) add(b *rowbatch.Batch, row int) uint32 {
 	return uint32(len(p.all) - 1)
 }
 
-// ranks are the partitions' places in the order of their values.
-func (p *parts) ranks() []uint32 {
-	ranks := make([]uint32, len(p.all))
-	for rank, number := range p.sorted() {
-		ranks[number] = uint32(rank)
-	}
-	return ranks
-}
-
 // sorted are the partitions in the order of their values.
 func (p *parts) sorted() []uint32 {
 	numbers := make([]uint32, len(p.all))

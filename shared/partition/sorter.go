@@ -4,34 +4,38 @@ import (
 	"errors"
 	"fmt"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/millrace/millrace/shared/rowbatch"
 	"github.com/millrace/millrace/shared/schema"
 )
 
-// mostRuns is how many runs are merged at once. Each takes a block of 128 KiB while it is, so 64 take 8 MiB; with the default
-// buffer they are 1.5 GiB of rows. Of a larger table the runs are first merged to longer ones.
-const mostRuns = 64
+// mostRuns is how many runs are merged at once. Each takes a block of 128 KiB while it is, so 128 take 16 MiB; with the
+// default buffer they are 2 GiB of rows. Of a larger table the runs are first merged to longer ones.
+const mostRuns = 128
 
 // sorter orders rows by partition and key in bounded memory: what does not fit is sorted in runs on the local disk, which are
 // merged at the end. The order is that of a stable sort of all rows.
 type sorter struct {
-	cols   []schema.Column
-	key    []int
-	limit  int // bytes of rows in memory
-	parts  *parts
-	buffer buffer
-	last   *rowbatch.Batch // the row before
+	cols  []schema.Column
+	key   []int
+	limit int // bytes of rows in memory
+	parts *parts
+	last  *rowbatch.Batch // the row before
 	// ordered: all rows so far came in the order of the key. Then runs follow one another in each partition, and no keys are
 	// compared at all: the extractor reads along the key.
 	ordered bool
-	levels  [][]run // runs[n] are of mostRunsⁿ runs each, oldest first
-	out     *rowbatch.Batch
+	filling *buffer
+	// While one buffer is sorted and written, the other is filled.
+	idle     *buffer
+	spilling errgroup.Group
+	levels   [][]run // runs[n] are of mostRunsⁿ runs each, oldest first
 }
 
 func newSorter(cols []schema.Column, key []int, parts *parts, limit int) *sorter {
 	return &sorter{
-		cols: cols, key: key, limit: limit, parts: parts, ordered: true,
-		buffer: buffer{key: key, rows: rowbatch.New(cols)}, last: rowbatch.New(cols), out: rowbatch.New(cols), levels: [][]run{nil},
+		cols: cols, key: key, limit: limit, parts: parts, ordered: true, last: rowbatch.New(cols),
+		filling: newBuffer(cols, key), idle: newBuffer(cols, key), levels: [][]run{nil},
 	}
 }
 
@@ -41,11 +45,11 @@ func (s *sorter) add(b *rowbatch.Batch) error {
 		s.last.Reset()
 		s.last.AppendRange(b, b.Len()-1, b.Len())
 	}
-	s.buffer.rows.AppendRange(b, 0, b.Len())
+	s.filling.rows.AppendRange(b, 0, b.Len())
 	if len(s.parts.by) > 0 {
-		s.buffer.parts = s.parts.of(b, s.buffer.parts)
+		s.filling.parts = s.parts.of(b, s.filling.parts)
 	}
-	if s.buffer.rows.Size() < s.limit {
+	if s.filling.rows.Size() < s.limit/2 {
 		return nil
 	}
 	return s.spill()
@@ -67,41 +71,35 @@ func inOrder(key []int, before, b *rowbatch.Batch) bool {
 	return true
 }
 
-func (s *sorter) sortBuffer() {
-	s.buffer.keyed = !s.ordered
-	s.buffer.sort(s.parts.ranks())
+// sorting is what sorting and merging have to know while more rows come in.
+type sorting struct {
+	ordered bool     // up to now
+	parts   []uint32 // in the order of their values
 }
 
-// spill writes the buffer as a run.
+func (s *sorter) now() sorting { return sorting{s.ordered, s.parts.sorted()} }
+
+// spill makes a run of the full buffer, beside the filling of the other one.
 func (s *sorter) spill() error {
-	s.sortBuffer()
-	w, err := newRunWriter()
-	if err != nil {
+	if err := s.spilling.Wait(); err != nil {
 		return err
 	}
-	rows := s.buffer.rows.Len()
-	perBlock := max(1, min(4096, blockBytes/max(1, s.buffer.rows.Size()/rows)))
-	for from := 0; from < rows; from += perBlock {
-		to := min(from+perBlock, rows)
-		var segments []segment
-		for a, b := range s.buffer.segments(from, to) {
-			segments = append(segments, segment{s.buffer.part(s.buffer.order[a]), b - a})
+	full := s.filling
+	s.filling, s.idle = s.idle, full
+	s.spilling = errgroup.Group{}
+	now := s.now()
+	s.spilling.Go(func() error {
+		r, err := full.run(now)
+		if err != nil {
+			return err
 		}
-		s.buffer.gather(s.out, from, to)
-		if err := w.write(segments, s.out); err != nil {
-			return errors.Join(err, w.file.Close())
-		}
-	}
-	s.buffer.reset()
-	finished, err := w.close()
-	if err != nil {
-		return err
-	}
-	return s.keep(finished, 0)
+		return s.keep(now, r, 0)
+	})
+	return nil
 }
 
 // keep adds a run, and merges a level that is full into one run of the next.
-func (s *sorter) keep(r run, level int) error {
+func (s *sorter) keep(now sorting, r run, level int) error {
 	s.levels[level] = append(s.levels[level], r)
 	if len(s.levels[level]) < mostRuns {
 		return nil
@@ -111,22 +109,28 @@ func (s *sorter) keep(r run, level int) error {
 	if len(s.levels) == level+1 {
 		s.levels = append(s.levels, nil)
 	}
+	longer, err := s.mergeRuns(now, full)
+	if err = errors.Join(err, closeRuns(full)); err != nil {
+		return err
+	}
+	return s.keep(now, longer, level+1)
+}
+
+// mergeRuns makes one run of many.
+func (s *sorter) mergeRuns(now sorting, runs []run) (run, error) {
 	w, err := newRunWriter()
 	if err != nil {
-		return errors.Join(err, closeRuns(full))
+		return run{}, err
 	}
 	rows := rowbatch.New(s.cols)
 	var segments []segment
 	flush := func() error {
-		if rows.Len() == 0 {
-			return nil
-		}
 		err := w.write(segments, rows)
 		segments = segments[:0]
 		rows.Reset()
 		return err
 	}
-	err = s.merge(full, func(part uint32, b *rowbatch.Batch, from, to int) error {
+	err = s.merge(now, runs, func(part uint32, b *rowbatch.Batch, from, to int) error {
 		if n := len(segments); n > 0 && segments[n-1].part == part {
 			segments[n-1].rows += to - from
 		} else {
@@ -138,17 +142,13 @@ func (s *sorter) keep(r run, level int) error {
 		}
 		return flush()
 	})
-	if err = errors.Join(err, closeRuns(full)); err == nil {
+	if err == nil && rows.Len() > 0 {
 		err = flush()
 	}
 	if err != nil {
-		return errors.Join(err, w.file.Close())
+		return run{}, errors.Join(err, w.file.Close())
 	}
-	longer, err := w.close()
-	if err != nil {
-		return err
-	}
-	return s.keep(longer, level+1)
+	return w.close()
 }
 
 // emit takes rows [from, to) of a batch, which are of one partition; they come in order.
@@ -156,44 +156,31 @@ type emit func(part uint32, b *rowbatch.Batch, from, to int) error
 
 // drain gives all rows in their order, and ends the sorter.
 func (s *sorter) drain(do emit) error {
-	if len(s.levels) == 1 && s.levels[0] == nil {
-		return s.drainBuffer(do)
+	if err := s.spilling.Wait(); err != nil {
+		return err
 	}
-	if s.buffer.rows.Len() > 0 {
-		if err := s.spill(); err != nil {
+	if len(s.levels) == 1 && s.levels[0] == nil { // everything is in memory
+		return s.filling.each(s.now(), do)
+	}
+	if s.filling.rows.Len() > 0 {
+		if err := errors.Join(s.spill(), s.spilling.Wait()); err != nil {
 			return err
 		}
 	}
-	s.buffer = buffer{} // its memory is the merge's now
+	s.filling, s.idle = nil, nil // their memory is the merge's now
 	var runs []run
 	for level := len(s.levels) - 1; level >= 0; level-- { // longer runs are older
 		runs = append(runs, s.levels[level]...)
 	}
-	if err := s.merge(runs, do); err != nil {
+	if err := s.merge(s.now(), runs, do); err != nil {
 		return fmt.Errorf("merging %d runs: %w", len(runs), err)
-	}
-	return nil
-}
-
-func (s *sorter) drainBuffer(do emit) error {
-	s.sortBuffer()
-	const rows = 4096
-	for from, to := range s.buffer.segments(0, s.buffer.rows.Len()) {
-		part := s.buffer.part(s.buffer.order[from])
-		for ; from < to; from += rows {
-			end := min(from+rows, to)
-			s.buffer.gather(s.out, from, end)
-			if err := do(part, s.out, 0, end-from); err != nil {
-				return err
-			}
-		}
 	}
 	return nil
 }
 
 // close frees the disk.
 func (s *sorter) close() error {
-	var all []error
+	all := []error{s.spilling.Wait()}
 	for _, runs := range s.levels {
 		all = append(all, closeRuns(runs))
 	}

@@ -13,7 +13,6 @@ import (
 	"github.com/golang/snappy"
 
 	"github.com/millrace/millrace/shared/rowbatch"
-	"github.com/millrace/millrace/shared/schema"
 	"github.com/millrace/millrace/shared/scratch"
 )
 
@@ -144,45 +143,47 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // runReader reads a run block by block.
 type runReader struct {
-	file     *scratch.File
-	src      *bufio.Reader
-	stored   []byte
-	plain    []byte
+	run
+	offset   int64
+	memory   *blockMemory
 	rows     *rowbatch.Batch
 	segments []segment // of the block, those not passed yet
 	at       int       // row of the block
 }
 
-func newRunReader(r run, cols []schema.Column) *runReader {
-	src := bufio.NewReaderSize(io.NewSectionReader(r.file, 0, r.size), 64<<10)
-	return &runReader{file: r.file, src: src, rows: rowbatch.New(cols)}
-}
+// blockMemory is what decoding one block takes; all runs of a merge share it.
+type blockMemory struct{ stored, plain []byte }
 
 var errSpill = errors.New("sorted rows on the local disk are not as they were written: the disk or the memory of this machine fails")
 
 // next reads the next block, or returns io.EOF.
 func (r *runReader) next() error {
-	var head [8]byte
-	if _, err := io.ReadFull(r.src, head[:]); errors.Is(err, io.EOF) {
+	if r.offset == r.size {
 		return io.EOF
-	} else if err != nil {
-		return fmt.Errorf("sorted rows on the local disk: %w", err)
 	}
-	size := int(binary.LittleEndian.Uint32(head[:]))
-	if cap(r.stored) < size {
-		r.stored = make([]byte, size)
-	}
-	if _, err := io.ReadFull(r.src, r.stored[:size]); err != nil {
+	var head [8]byte
+	if _, err := r.file.ReadAt(head[:], r.offset); err != nil {
 		return errors.Join(errSpill, err)
 	}
-	var err error
-	if r.plain, err = snappy.Decode(r.plain[:cap(r.plain)], r.stored[:size]); err != nil {
-		return errors.Join(errSpill, err)
-	}
-	if crc32.Checksum(r.plain, castagnoli) != binary.LittleEndian.Uint32(head[4:]) {
+	size, m := int(binary.LittleEndian.Uint32(head[:])), r.memory
+	if int64(size) > r.size-r.offset {
 		return errSpill
 	}
-	block := r.plain
+	if cap(m.stored) < size {
+		m.stored = make([]byte, size)
+	}
+	if _, err := r.file.ReadAt(m.stored[:size], r.offset+int64(len(head))); err != nil {
+		return errors.Join(errSpill, err)
+	}
+	r.offset += int64(len(head) + size)
+	var err error
+	if m.plain, err = snappy.Decode(m.plain[:cap(m.plain)], m.stored[:size]); err != nil {
+		return errors.Join(errSpill, err)
+	}
+	if crc32.Checksum(m.plain, castagnoli) != binary.LittleEndian.Uint32(head[4:]) {
+		return errSpill
+	}
+	block := m.plain
 	count, n := binary.Uvarint(block)
 	block = block[n:]
 	rows := 0
