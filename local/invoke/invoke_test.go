@@ -27,6 +27,7 @@ var refused = map[string]string{
 	"extractor-bad-time.json":         "yesterday",
 	"extractor-missing-table.json":    "table",
 	"extractor-missing-time.json":     "scheduled_time",
+	"extractor-unknown-mode.json":     "incremental",
 	"extractor-unknown-table.json":    "payments",
 	"loader-foreign-key.json":         "items.parquet",
 	"loader-rollback.json":            "no previous version",

@@ -78,7 +78,7 @@ func (l *landing) writeChunks(ctx context.Context, table *mysqltable.Table, i in
 	zeroDates, invalidText := maps.Clone(table.ZeroDates()), maps.Clone(table.InvalidText())
 	f.next = section.Next
 	for size := limits.chunkRows(rows, bytes, 0); ; size = limits.chunkRows(rows, bytes+counted.bytes, size) {
-		to := l.reached(i, f.next, rows)
+		to := l.reached(i, place{from: f.next, rows: rows})
 		limit := int64(size)
 		if to == nil {
 			limit = min(limit, l.Limits.SectionRows-rows)
@@ -89,7 +89,7 @@ func (l *landing) writeChunks(ctx context.Context, table *mysqltable.Table, i in
 		}
 		f.chunks, f.next = append(f.chunks, chunk), chunk.To
 		rows += chunk.Checksum.Rows
-		to = l.reached(i, f.next, rows)
+		to = l.reached(i, place{from: f.next, rows: rows, ended: f.next == nil})
 		l.progress(table)
 		f.ends = f.next == nil || to == nil && rows == l.Limits.SectionRows || to != nil && slices.Equal(f.next, to)
 		if f.ends || counted.bytes >= limits.FileBytes && len(section.Files) < filesPerSection-1 {
@@ -100,10 +100,11 @@ func (l *landing) writeChunks(ctx context.Context, table *mysqltable.Table, i in
 }
 
 // reached notes how far a section is read, and tells where the next one begins if that is known.
-func (l *landing) reached(i int, from []string, rows int64) (to []string) {
+func (l *landing) reached(i int, at place) (to []string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.at[i].from, l.at[i].rows = from, rows
+	at.taken = true
+	l.at[i] = at
 	if i+1 < len(l.state.Sections) {
 		to = l.state.Sections[i+1].From
 	}

@@ -35,6 +35,7 @@ type place struct {
 	taken bool     // by a worker
 	from  []string // of the chunk being read
 	rows  int64    // before it
+	ended bool     // with the table: there is no section after it
 }
 
 // within is a part of the run's rows.
@@ -132,7 +133,10 @@ func (l *landing) nextSection(ctx context.Context, table *mysqltable.Table) (int
 		return free, nil
 	}
 	from := last.Next
-	if !last.Done {
+	switch {
+	case at.ended:
+		return -1, nil
+	case !last.Done:
 		// Another worker is reading it: the rest of it is skipped, which takes a tenth of the time of reading it.
 		var err error
 		if from, err = table.KeyAt(ctx, l.within(at.from, nil), l.Limits.SectionRows-at.rows); err != nil {
@@ -181,10 +185,15 @@ func (l *landing) landed(ctx context.Context, i int, f written, took time.Durati
 	s.Next, s.Done = f.next, f.ends
 	s.ZeroDates, s.InvalidText = plus(s.ZeroDates, f.zeroDates), plus(s.InvalidText, f.invalidText)
 	l.slowest = max(l.slowest, took)
-	if !slices.ContainsFunc(l.state.Sections, func(s lake.RawSection) bool { return !s.Done }) && f.next == nil {
+	if l.complete() {
 		return nil
 	}
 	return l.save(ctx)
+}
+
+func (l *landing) complete() bool {
+	last := l.state.Sections[len(l.state.Sections)-1]
+	return last.Next == nil && !slices.ContainsFunc(l.state.Sections, func(s lake.RawSection) bool { return !s.Done })
 }
 
 // save writes the checkpoint over the one this landing knows, or stops the landing. Of two

@@ -13,10 +13,15 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
+	"time"
 )
 
 // Directory is a Store in a local folder: the key is the path below it.
-type Directory struct{ root string }
+type Directory struct {
+	root string
+	once sync.Once // before the first write
+}
 
 var _ Store = (*Directory)(nil)
 
@@ -110,7 +115,12 @@ func (d *Directory) temporary(key string, r io.Reader) (temporary, path string, 
 	if err = os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return "", "", err
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), temporaryPrefix)
+	writing := filepath.Join(d.root, temporaryFolder)
+	if err = os.MkdirAll(writing, 0o755); err != nil {
+		return "", "", err
+	}
+	d.once.Do(func() { removeAbandoned(writing) })
+	f, err := os.CreateTemp(writing, "")
 	if err != nil {
 		return "", "", err
 	}
@@ -121,7 +131,22 @@ func (d *Directory) temporary(key string, r io.Reader) (temporary, path string, 
 	return f.Name(), path, nil
 }
 
-const temporaryPrefix = ".millrace-"
+const (
+	// temporaryFolder is apart from the objects, so that a process that was killed leaves nothing among them.
+	temporaryFolder = ".millrace"
+	// abandoned is far longer than an object takes to be written.
+	abandoned = 24 * time.Hour
+)
+
+// removeAbandoned tidies up after processes that were killed; what it cannot remove harms nobody.
+func removeAbandoned(folder string) {
+	files, _ := os.ReadDir(folder)
+	for _, f := range files {
+		if info, err := f.Info(); err == nil && time.Since(info.ModTime()) > abandoned {
+			_ = os.Remove(filepath.Join(folder, f.Name()))
+		}
+	}
+}
 
 // List walks the folder.
 func (d *Directory) List(_ context.Context, prefix string) ([]string, error) {
@@ -130,11 +155,14 @@ func (d *Directory) List(_ context.Context, prefix string) ([]string, error) {
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil
 		}
+		if err == nil && entry.Name() == temporaryFolder {
+			return fs.SkipDir
+		}
 		if err != nil || entry.IsDir() {
 			return err
 		}
 		relative, err := filepath.Rel(d.root, path)
-		if key := filepath.ToSlash(relative); strings.HasPrefix(key, prefix) && !strings.HasPrefix(entry.Name(), temporaryPrefix) {
+		if key := filepath.ToSlash(relative); strings.HasPrefix(key, prefix) {
 			keys = append(keys, key)
 		}
 		return err

@@ -133,6 +133,15 @@ func Layer(key string) (string, error) {
 	return "", fmt.Errorf("key %q: %w (raw/<table>/dt=…/run=…/_MANIFEST.json, curated|training/<name>/dt=…/_SUCCESS, models/<version>/manifest.json)", key, ErrForeignKey)
 }
 
+// CheckpointRun tells which run a checkpoint's key belongs to.
+func CheckpointRun(key string) (Run, bool) {
+	dir, ok := strings.CutSuffix(key, "/"+rawCheckpoint)
+	if !ok {
+		return "", false
+	}
+	return RunOf(dir + "/" + rawMarker)
+}
+
 // RunOf tells which run a raw manifest's key belongs to.
 func RunOf(key string) (Run, bool) {
 	m := rawMarkerKey.FindStringSubmatch(key)
