@@ -58,14 +58,15 @@ func TestAModelIsTrainedAndMeasuredFromFiles(t *testing.T) {
 	require.NoError(t, os.WriteFile(test, []byte("user\titem\nuser 0\titem 19\nuser 1\titem 37\nnobody\titem 1\n"), 0o600))
 	text, err = millrace(t, "evaluate", "--model", out, "--test", test, "--k", "20", "--json")
 	require.NoError(t, err)
-	var measured struct {
-		Model        map[string]float64
-		UnknownUsers int `json:"unknown_users"`
-	}
+	var measured map[string]any
 	require.NoError(t, json.Unmarshal([]byte(text), &measured))
-	require.Equal(t, 2.0, measured.Model["users"])
-	require.Equal(t, 1, measured.UnknownUsers)
-	require.Contains(t, measured.Model, "recall@20")
+	require.Equal(t, 2.0, measured["users"])
+	require.Equal(t, 1.0, measured["unknown_users"])
+	for _, metric := range []string{"recall@20", "ndcg@20", "precision@20", "mrr@20", "hit_rate@20", "coverage@20", "popularity_bias@20"} {
+		require.Contains(t, measured, metric)
+		require.Contains(t, measured["popularity"], metric)
+		require.Contains(t, measured["item_neighbours"], metric)
+	}
 
 	text, err = millrace(t, "inspect", out)
 	require.NoError(t, err)
@@ -73,6 +74,48 @@ func TestAModelIsTrainedAndMeasuredFromFiles(t *testing.T) {
 
 	_, err = millrace(t, "train", "--interactions", file, "--out", out)
 	require.ErrorContains(t, err, "is not empty", "an artifact is never overwritten")
+}
+
+// browsing writes sessions that walk through one of six shelves of ten items; the next item is the neighbour's.
+func browsing(t *testing.T) (train, test string) {
+	t.Helper()
+	var sessions, questions strings.Builder
+	for n := range 400 {
+		shelf, at := n%6*10, n%7
+		fmt.Fprintf(&sessions, "i%d i%d i%d\n", shelf+at, shelf+at+1, shelf+at+2)
+		fmt.Fprintf(&questions, "i%d i%d\ti%d\n", shelf+at, shelf+at+1, shelf+at+2)
+	}
+	dir := t.TempDir()
+	train, test = filepath.Join(dir, "train.txt"), filepath.Join(dir, "test.txt")
+	require.NoError(t, os.WriteFile(train, []byte(sessions.String()), 0o600))
+	require.NoError(t, os.WriteFile(test, []byte(questions.String()), 0o600))
+	return train, test
+}
+
+func TestAModelIsTrainedAndMeasuredFromSessions(t *testing.T) {
+	t.Parallel()
+	sessions, questions := browsing(t)
+	out := filepath.Join(t.TempDir(), "model")
+	text, err := millrace(t, "train", "--sessions", sessions, "--out", out, "--dim", "8", "--epochs", "4")
+	require.NoError(t, err)
+	require.Contains(t, text, "decay")
+	text, err = millrace(t, "evaluate", "--model", out, "--sessions", questions, "--k", "5", "--json")
+	require.NoError(t, err)
+	var measured struct {
+		HR         float64 `json:"HR@5"`
+		MRR        float64 `json:"MRR@5"`
+		Questions  int
+		Popularity map[string]float64
+	}
+	require.NoError(t, json.Unmarshal([]byte(text), &measured))
+	require.Equal(t, 400, measured.Questions)
+	require.Greater(t, measured.HR, .8)
+	require.Greater(t, measured.MRR, .2)
+	require.Less(t, measured.Popularity["HR@5"], .4)
+	_, err = millrace(t, "evaluate", "--model", out, "--sessions", sessions)
+	require.ErrorContains(t, err, "train.txt:1: column 9: no tab")
+	_, err = millrace(t, "train", "--sessions", questions, "--out", t.TempDir())
+	require.ErrorContains(t, err, "test.txt:1: column 6: a tab")
 }
 
 func TestMistakesInFilesAreNamedByFileLineAndColumn(t *testing.T) {
@@ -88,7 +131,11 @@ func TestMistakesInFilesAreNamedByFileLineAndColumn(t *testing.T) {
 	_, err = millrace(t, "evaluate", "--model", t.TempDir(), "--test", ratings(t))
 	require.ErrorContains(t, err, "it is no artifact")
 	_, err = millrace(t, "train")
-	require.ErrorContains(t, err, `"interactions", "out"`)
+	require.ErrorContains(t, err, `"out"`)
+	_, err = millrace(t, "train", "--out", t.TempDir())
+	require.ErrorContains(t, err, "interactions sessions")
+	_, err = millrace(t, "train", "--out", t.TempDir(), "--interactions", broken, "--sessions", broken)
+	require.ErrorContains(t, err, "interactions sessions")
 }
 
 func TestADayIsItsScheduledTime(t *testing.T) {

@@ -29,11 +29,11 @@ func matrix(t require.TestingT, users, items int, pairs ...[2]int32) als.Interac
 
 // fixed ranks the items of each user in the given order.
 func fixed(order ...[]int32) evaluate.Score {
-	return func(user int, scores []float32) {
+	return evaluate.One(func(user int, scores []float32) {
 		for rank, item := range order[user] {
 			scores[item] = float32(-rank)
 		}
-	}
+	})
 }
 
 func TestMetricsMatchHandComputedCases(t *testing.T) {
@@ -41,19 +41,19 @@ func TestMetricsMatchHandComputedCases(t *testing.T) {
 	third := 1 / math.Log2(4) // discount of the third place
 	second := 1 / math.Log2(3)
 	cases := map[string]struct {
-		order             []int32
-		seen, held        []int32
-		k                 int
-		recall, ndcg, hit float64
+		order                             []int32
+		seen, held                        []int32
+		k                                 int
+		recall, ndcg, hit, precision, mrr float64
 	}{
-		"perfect":                             {order: []int32{3, 1, 0, 2, 4}, held: []int32{1, 3}, k: 2, recall: 1, ndcg: 1, hit: 1},
-		"nothing found":                       {order: []int32{0, 1, 2, 3, 4}, held: []int32{4}, k: 3, recall: 0, ndcg: 0, hit: 0},
-		"third place":                         {order: []int32{0, 1, 2, 3, 4}, held: []int32{2}, k: 3, recall: 1, ndcg: third, hit: 1},
-		"two of three, places 1 and 3":        {order: []int32{0, 1, 2, 3, 4}, held: []int32{0, 2, 4}, k: 3, recall: 2. / 3, ndcg: (1 + third) / (1 + second + third), hit: 1},
-		"masked items give their place away":  {order: []int32{0, 1, 2, 3, 4}, seen: []int32{0, 1}, held: []int32{2}, k: 1, recall: 1, ndcg: 1, hit: 1},
-		"more wanted than the list can hold":  {order: []int32{0, 1, 2, 3, 4}, held: []int32{0, 1, 2, 3}, k: 2, recall: .5, ndcg: 1, hit: 1},
-		"list longer than the catalogue":      {order: []int32{0, 1, 2, 3, 4}, held: []int32{1}, k: 50, recall: 1, ndcg: second, hit: 1},
-		"everything but the wanted is masked": {order: []int32{0, 1, 2, 3, 4}, seen: []int32{0, 1, 2, 3}, held: []int32{4}, k: 5, recall: 1, ndcg: 1, hit: 1},
+		"perfect":                             {order: []int32{3, 1, 0, 2, 4}, held: []int32{1, 3}, k: 2, recall: 1, ndcg: 1, hit: 1, precision: 1, mrr: 1},
+		"nothing found":                       {order: []int32{0, 1, 2, 3, 4}, held: []int32{4}, k: 3, recall: 0, ndcg: 0, hit: 0, precision: 0, mrr: 0},
+		"third place":                         {order: []int32{0, 1, 2, 3, 4}, held: []int32{2}, k: 3, recall: 1, ndcg: third, hit: 1, precision: 1. / 3, mrr: 1. / 3},
+		"two of three, places 1 and 3":        {order: []int32{0, 1, 2, 3, 4}, held: []int32{0, 2, 4}, k: 3, recall: 2. / 3, ndcg: (1 + third) / (1 + second + third), hit: 1, precision: 2. / 3, mrr: 1},
+		"masked items give their place away":  {order: []int32{0, 1, 2, 3, 4}, seen: []int32{0, 1}, held: []int32{2}, k: 1, recall: 1, ndcg: 1, hit: 1, precision: 1, mrr: 1},
+		"more wanted than the list can hold":  {order: []int32{0, 1, 2, 3, 4}, held: []int32{0, 1, 2, 3}, k: 2, recall: .5, ndcg: 1, hit: 1, precision: 1, mrr: 1},
+		"list longer than the catalogue":      {order: []int32{0, 1, 2, 3, 4}, held: []int32{1}, k: 50, recall: 1, ndcg: second, hit: 1, precision: 1. / 50, mrr: .5},
+		"everything but the wanted is masked": {order: []int32{0, 1, 2, 3, 4}, seen: []int32{0, 1, 2, 3}, held: []int32{4}, k: 5, recall: 1, ndcg: 1, hit: 1, precision: 1. / 5, mrr: 1},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -69,6 +69,8 @@ func TestMetricsMatchHandComputedCases(t *testing.T) {
 			require.InDelta(t, c.recall, r.Recall, 1e-12)
 			require.InDelta(t, c.ndcg, r.NDCG, 1e-12)
 			require.InDelta(t, c.hit, r.HitRate, 1e-12)
+			require.InDelta(t, c.precision, r.Precision, 1e-12)
+			require.InDelta(t, c.mrr, r.MRR, 1e-12)
 		})
 	}
 }
@@ -78,7 +80,7 @@ func TestMeansAreOverUsersWithHeldOutItems(t *testing.T) {
 	order := []int32{0, 1, 2}
 	r, err := evaluate.Rank(t.Context(), fixed(order, order, order), matrix(t, 3, 3), matrix(t, 3, 3, [2]int32{0, 0}, [2]int32{2, 2}), 1)
 	require.NoError(t, err)
-	require.Equal(t, evaluate.Metrics{K: 1, Users: 2, Recall: .5, NDCG: .5, HitRate: .5}, r.Metrics)
+	require.Equal(t, evaluate.Metrics{K: 1, Users: 2, Recall: .5, NDCG: .5, Precision: .5, MRR: .5, HitRate: .5, Coverage: 1. / 3}, r.Metrics)
 
 	_, err = evaluate.Rank(t.Context(), fixed(order, order, order), matrix(t, 3, 3), matrix(t, 3, 3), 1)
 	require.ErrorIs(t, err, evaluate.ErrNobody)
@@ -121,7 +123,7 @@ func TestRankingAgreesWithSortingEverything(t *testing.T) {
 				hits++
 			}
 		}
-		r, err := evaluate.Rank(t.Context(), func(_ int, s []float32) { copy(s, scores) }, matrix(t, 1, n, seen...), matrix(t, 1, n, held...), k)
+		r, err := evaluate.Rank(t.Context(), evaluate.One(func(_ int, s []float32) { copy(s, scores) }), matrix(t, 1, n, seen...), matrix(t, 1, n, held...), k)
 		require.NoError(t, err)
 		require.InDelta(t, float64(hits)/float64(len(held)), r.Recall, 1e-12)
 	})
@@ -135,11 +137,11 @@ func TestFiguresDoNotDependOnTheNumberOfCores(t *testing.T) {
 		pairs = append(pairs, [2]int32{random.Int32N(500), random.Int32N(80)})
 	}
 	held := matrix(t, 500, 80, pairs...)
-	score := func(u int, s []float32) {
+	score := evaluate.One(func(u int, s []float32) {
 		for i := range s {
 			s[i] = float32((u*31 + i*17) % 23)
 		}
-	}
+	})
 	before := runtime.GOMAXPROCS(1)
 	defer runtime.GOMAXPROCS(before)
 	one, err := evaluate.Rank(t.Context(), score, matrix(t, 500, 80), held, 10)
@@ -155,23 +157,44 @@ func TestPopularityRanksByWeight(t *testing.T) {
 	m, err := als.Collect(2, 3, []als.Interaction{{User: 0, Item: 1, Weight: 5}, {User: 1, Item: 1, Weight: 1}, {User: 0, Item: 2, Weight: 4}, {User: 1, Item: 0, Weight: .5}})
 	require.NoError(t, err)
 	scores := make([]float32, 3)
-	evaluate.Popularity(m)(1, scores)
+	evaluate.Popularity(m)([]int{1}, [][]float32{scores})
 	require.Equal(t, []float32{.5, 6, 4}, scores)
 }
 
 func TestFactorsScoreByInnerProduct(t *testing.T) {
 	t.Parallel()
-	scores := make([]float32, 2)
-	evaluate.Factors(als.Factors{Dimension: 3, Users: []float32{0, 0, 0, 1, 2, 3}, Items: []float32{1, 1, 1, 0, -1, 2}})(1, scores)
-	require.Equal(t, []float32{6, 4}, scores)
+	rapid.Check(t, func(t *rapid.T) {
+		d, users, items := rapid.IntRange(1, 40).Draw(t, "d"), rapid.IntRange(1, 5).Draw(t, "users"), rapid.IntRange(1, 150).Draw(t, "items")
+		random := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 0))
+		f := als.Factors{Dimension: d, Users: make([]float32, users*d), Items: make([]float32, items*d)}
+		for _, side := range [][]float32{f.Users, f.Items} {
+			for k := range side {
+				side[k] = float32(random.NormFloat64())
+			}
+		}
+		batch, scores := random.Perm(users), make([][]float32, users)
+		for row := range scores {
+			scores[row] = make([]float32, items)
+		}
+		evaluate.Factors(f)(batch, scores)
+		for row, u := range batch {
+			for i := range items {
+				var want float64
+				for j := range d {
+					want += float64(f.User(u)[j]) * float64(f.Item(i)[j])
+				}
+				require.InDelta(t, want, scores[row][i], 1e-4)
+			}
+		}
+	})
 }
 
 func TestMetricsKeepTheirNamesInJSON(t *testing.T) {
 	t.Parallel()
-	m := evaluate.Metrics{K: 20, Users: 7, Recall: .25, NDCG: .125, HitRate: .5}
+	m := evaluate.Metrics{K: 20, Users: 7, Recall: .25, NDCG: .125, HitRate: .5, Precision: .75, MRR: 1, Coverage: .0625, PopularityBias: 2}
 	text, err := json.Marshal(m)
 	require.NoError(t, err)
-	require.JSONEq(t, `{"k":20,"users":7,"recall@20":0.25,"ndcg@20":0.125,"hit_rate@20":0.5}`, string(text))
+	require.JSONEq(t, `{"k":20,"users":7,"recall@20":0.25,"ndcg@20":0.125,"hit_rate@20":0.5,"precision@20":0.75,"mrr@20":1,"coverage@20":0.0625,"popularity_bias@20":2}`, string(text))
 	var back evaluate.Metrics
 	require.NoError(t, json.Unmarshal(text, &back))
 	require.Equal(t, m, back)
@@ -189,10 +212,10 @@ func TestComparisonIsSureOfAClearGainOnly(t *testing.T) {
 		require.NoError(t, err)
 		return r
 	}
-	right := rank(func(_ int, s []float32) { copy(s, []float32{1, 0, 0}) })
-	wrong := rank(func(_ int, s []float32) { copy(s, []float32{0, 1, 0}) })
-	half := rank(func(u int, s []float32) { copy(s, []float32{float32(u % 2), .5, 0}) })
-	otherHalf := rank(func(u int, s []float32) { copy(s, []float32{float32((u + 1) % 2), .5, 0}) })
+	right := rank(evaluate.One(func(_ int, s []float32) { copy(s, []float32{1, 0, 0}) }))
+	wrong := rank(evaluate.One(func(_ int, s []float32) { copy(s, []float32{0, 1, 0}) }))
+	half := rank(evaluate.One(func(u int, s []float32) { copy(s, []float32{float32(u % 2), .5, 0}) }))
+	otherHalf := rank(evaluate.One(func(u int, s []float32) { copy(s, []float32{float32((u + 1) % 2), .5, 0}) }))
 
 	clear, err := evaluate.Compare(right, wrong, 1)
 	require.NoError(t, err)

@@ -22,7 +22,10 @@ func assemble(in Input, p *problem, all als.Interactions, f als.Factors, metrics
 	if err != nil {
 		return model.Content{}, fmt.Errorf("items: %w", err)
 	}
-	metrics.ColdStart = model.ColdStart{Users: cold(users), Items: cold(items)}
+	if p.sessions {
+		users = nil // nobody comes back as the session they were
+	}
+	metrics.ColdStart.Users, metrics.ColdStart.Items = cold(users), cold(items)
 	if userRegression != nil {
 		metrics.ColdStart.UsersExplained = &userRegression.Explained
 	}
@@ -33,7 +36,7 @@ func assemble(in Input, p *problem, all als.Interactions, f als.Factors, metrics
 		Users: users, Items: items, Metrics: metrics,
 		Encoder: features.Encoder{
 			Format: features.EncoderFormat, Dimension: f.Dimension,
-			Alpha0: metrics.Settings.Alpha0, Lambda: metrics.Settings.Lambda, WeightUnit: metrics.Settings.WeightUnit,
+			Alpha0: metrics.Settings.Alpha0, Lambda: metrics.Settings.Lambda, WeightUnit: metrics.Settings.WeightUnit, Decay: metrics.Settings.Decay,
 			Items: len(p.items), Users: len(p.users),
 			Gramian: als.Gramian(f.Items, f.Dimension), MeanUser: meanRow(f.Users, f.Dimension),
 			UserSide: userRegression, ItemSide: itemRegression,

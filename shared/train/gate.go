@@ -5,20 +5,39 @@ import (
 
 	"github.com/millrace/millrace/shared/evaluate"
 	"github.com/millrace/millrace/shared/lake"
+	"github.com/millrace/millrace/shared/model"
 )
 
-// decide is the gate: a model that ranks no better than "most popular first" is not worth serving.
-// Both figures must be better: recall alone can rise while the order within the list gets worse. And the gain in ndcg must be
-// more than chance: with few users, a model of noise is ahead of popularity every other night.
-func decide(ours, popular evaluate.Metrics, gain evaluate.Difference) (state, reason string) {
+// decide is the gate: a model that ranks no better than "most popular first", or worse than the one that is served, is not worth serving.
+// Over popularity both figures must be better: recall alone can rise while the order within the list gets worse. And the gain in ndcg
+// must be more than chance: with few users, a model of noise is ahead of popularity every other night. Against the active model the proof
+// is the other way round: tomorrow's customers and products are worth a loss that may be chance, but not one that is sure.
+func decide(m model.Metrics) (state, reason string) {
+	ours, popular := m.Model, m.Popularity
 	figures := fmt.Sprintf("recall@%d %.4f (popularity %.4f), ndcg@%d %.4f (popularity %.4f), %d users",
 		ours.K, ours.Recall, popular.Recall, ours.K, ours.NDCG, popular.NDCG, ours.Users)
 	switch {
-	case ours.Recall > popular.Recall && ours.NDCG > popular.NDCG && gain.NDCGInterval.Low > 0:
-		return lake.Candidate, "better than popularity: " + figures
-	case ours.Recall > popular.Recall && ours.NDCG > popular.NDCG:
+	case ours.Recall <= popular.Recall || ours.NDCG <= popular.NDCG:
+		return lake.Rejected, "not better than popularity: " + figures
+	case m.Gain.NDCGInterval.Low <= 0:
 		return lake.Rejected, fmt.Sprintf("better than popularity only within chance (95 %% interval of the gain in ndcg %+.4f … %+.4f): %s",
-			gain.NDCGInterval.Low, gain.NDCGInterval.High, figures)
+			m.Gain.NDCGInterval.Low, m.Gain.NDCGInterval.High, figures)
 	}
-	return lake.Rejected, "not better than popularity: " + figures
+	if m.Active != nil {
+		for _, loss := range []struct {
+			name         string
+			ours, theirs float64
+			interval     evaluate.Interval
+		}{
+			{"recall", ours.Recall, m.Active.Model.Recall, m.Active.Gain.RecallInterval},
+			{"ndcg", ours.NDCG, m.Active.Model.NDCG, m.Active.Gain.NDCGInterval},
+		} {
+			if loss.interval.High < 0 {
+				return lake.Rejected, fmt.Sprintf("worse than the active model %s: %s@%d %.4f against %.4f on the same hold-out (95 %% interval of the difference %+.4f … %+.4f)",
+					m.Active.Version, loss.name, ours.K, loss.ours, loss.theirs, loss.interval.Low, loss.interval.High)
+			}
+		}
+		figures += fmt.Sprintf("; not worse than the active model %s (ndcg@%d %.4f)", m.Active.Version, ours.K, m.Active.Model.NDCG)
+	}
+	return lake.Candidate, "better than popularity: " + figures
 }

@@ -7,23 +7,38 @@ import (
 
 	"github.com/millrace/millrace/shared/evaluate"
 	"github.com/millrace/millrace/shared/lake"
+	"github.com/millrace/millrace/shared/model"
 )
 
-func TestAGainWithinChanceIsNoProof(t *testing.T) {
+func TestOnlyAModelThatIsSurelyBetterThanPopularityAndNotSurelyWorseThanTheActiveOnePasses(t *testing.T) {
 	t.Parallel()
-	ours, popular := evaluate.Metrics{K: 10, Recall: .3, NDCG: .3, Users: 9}, evaluate.Metrics{K: 10, Recall: .2, NDCG: .2}
+	sure := evaluate.Interval{Low: .01, High: .2}
+	within, below := evaluate.Interval{Low: -.01, High: .2}, evaluate.Interval{Low: -.2, High: -.01}
 	for name, c := range map[string]struct {
-		ours  evaluate.Metrics
-		low   float64
-		state string
-		says  string
+		change func(*model.Metrics)
+		state  string
+		says   string
 	}{
-		"sure":         {ours, .01, lake.Candidate, "better than popularity: "},
-		"perhaps":      {ours, -.01, lake.Rejected, "only within chance"},
-		"lower recall": {evaluate.Metrics{K: 10, Recall: .1, NDCG: .3}, .01, lake.Rejected, "not better than popularity"},
-		"lower ndcg":   {evaluate.Metrics{K: 10, Recall: .3, NDCG: .1}, .01, lake.Rejected, "not better than popularity"},
+		"sure":         {func(*model.Metrics) {}, lake.Candidate, "better than popularity: "},
+		"perhaps":      {func(m *model.Metrics) { m.Gain.NDCGInterval = within }, lake.Rejected, "only within chance"},
+		"lower recall": {func(m *model.Metrics) { m.Model.Recall = .1 }, lake.Rejected, "not better than popularity"},
+		"lower ndcg":   {func(m *model.Metrics) { m.Model.NDCG = .1 }, lake.Rejected, "not better than popularity"},
+		"perhaps worse than the active model": {func(m *model.Metrics) {
+			m.Active = &model.Comparison{Version: "v1", Gain: evaluate.Difference{RecallInterval: within, NDCGInterval: within}}
+		}, lake.Candidate, "not worse than the active model v1"},
+		"surely lower recall than the active model": {func(m *model.Metrics) {
+			m.Active = &model.Comparison{Version: "v1", Gain: evaluate.Difference{RecallInterval: below, NDCGInterval: within}}
+		}, lake.Rejected, "worse than the active model v1: recall@10"},
+		"surely lower ndcg than the active model": {func(m *model.Metrics) {
+			m.Active = &model.Comparison{Version: "v1", Gain: evaluate.Difference{RecallInterval: within, NDCGInterval: below}}
+		}, lake.Rejected, "worse than the active model v1: ndcg@10"},
 	} {
-		state, reason := decide(c.ours, popular, evaluate.Difference{NDCGInterval: evaluate.Interval{Low: c.low, High: .2}})
+		m := model.Metrics{
+			Model: evaluate.Metrics{K: 10, Recall: .3, NDCG: .3, Users: 9}, Popularity: evaluate.Metrics{K: 10, Recall: .2, NDCG: .2},
+			Gain: evaluate.Difference{NDCGInterval: sure},
+		}
+		c.change(&m)
+		state, reason := decide(m)
 		require.Equal(t, c.state, state, name)
 		require.Contains(t, reason, c.says, name)
 	}

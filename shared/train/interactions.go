@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"math"
 	"slices"
+
+	"github.com/millrace/millrace/shared/als"
 )
 
 // ErrNoID says that a row names no user or no item.
@@ -25,12 +27,17 @@ type Interactions struct {
 	rows         []row
 	withoutValue int64
 	timed        bool
+	sessions     bool // a user is a session, times are places in it
 }
 
 type row struct {
 	user, item int32
 	weight     float32
 	time       int64
+}
+
+func (r row) interaction() als.Interaction {
+	return als.Interaction{User: r.user, Item: r.item, Weight: r.weight}
 }
 
 // Add adds one row without a time. A weight of zero is counted, but is no interaction.

@@ -2,6 +2,7 @@ package train
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"iter"
 	"math"
@@ -12,14 +13,41 @@ import (
 	"github.com/millrace/millrace/shared/model"
 )
 
-// Measurement is how a published model ranks interactions it has not seen.
+// Measurement is how a published model ranks interactions it has not seen. In JSON the model's metrics stand beside the rest.
 type Measurement struct {
-	Model      evaluate.Metrics `json:"model"`
-	Popularity evaluate.Metrics `json:"popularity"`
+	evaluate.Metrics
+	Confidence evaluate.Confidence
+	Popularity evaluate.Metrics
+	// ItemNeighbours is item-based collaborative filtering on what the model was trained on; nil if it would take too long.
+	ItemNeighbours *evaluate.Metrics
 	// UnknownUsers are in the test, but the model has no interactions of them: they are not measured.
-	UnknownUsers int `json:"unknown_users"`
+	UnknownUsers int
 	// UnknownItems are in the test, but not in the model: each counts as an item that was not found.
-	UnknownItems int `json:"unknown_items"`
+	UnknownItems int
+}
+
+// MarshalJSON writes {"k":20,"users":…,"recall@20":…, …,"popularity":{…},"unknown_users":…}.
+func (m Measurement) MarshalJSON() ([]byte, error) {
+	return beside(m.Metrics, struct {
+		Confidence     evaluate.Confidence `json:"confidence_95"`
+		Popularity     evaluate.Metrics    `json:"popularity"`
+		ItemNeighbours *evaluate.Metrics   `json:"item_neighbours,omitempty"`
+		UnknownUsers   int                 `json:"unknown_users"`
+		UnknownItems   int                 `json:"unknown_items"`
+	}{m.Confidence, m.Popularity, m.ItemNeighbours, m.UnknownUsers, m.UnknownItems})
+}
+
+// beside joins the fields of two JSON objects.
+func beside(first, second any) ([]byte, error) {
+	a, err := json.Marshal(first)
+	if err != nil {
+		return nil, err
+	}
+	b, err := json.Marshal(second)
+	if err != nil {
+		return nil, err
+	}
+	return append(append(a[:len(a)-1], ','), b[1:]...), nil
 }
 
 // Measure ranks all items of the model for every user of test, without those the model was trained on.
@@ -64,24 +92,40 @@ func Measure(ctx context.Context, a *model.Artifact, test *Interactions, k int) 
 		}
 	}
 	held = evaluate.Answerable(held, seen)
-	factors := evaluate.Factors(als.Factors{Dimension: a.Manifest.Dimension, Users: users.embeddings, Items: items.embeddings})
-	for _, ranking := range []struct {
-		into  *evaluate.Metrics
-		score evaluate.Score
-	}{{&m.Model, factors}, {&m.Popularity, func(_ int, scores []float32) { copy(scores, items.bias) }}} {
-		result, err := evaluate.Rank(ctx, func(u int, scores []float32) {
-			ranking.score(u, scores)
-			for i := items.known; i < len(scores); i++ {
-				scores[i] = float32(math.Inf(-1))
+	// What the model does not have, it cannot recommend.
+	known := func(score evaluate.Score) evaluate.Score {
+		return func(users []int, scores [][]float32) {
+			score(users, scores)
+			for _, row := range scores {
+				for i := items.known; i < len(row); i++ {
+					row[i] = float32(math.Inf(-1))
+				}
 			}
-		}, seen, held, k)
-		if err != nil {
-			return Measurement{}, fmt.Errorf("model %s: %w: do the ids in the test file belong to this model?", a.Manifest.Version, err)
 		}
-		*ranking.into = result.Metrics
+	}
+	factors := evaluate.Factors(als.Factors{Dimension: a.Manifest.Dimension, Users: users.embeddings, Items: items.embeddings})
+	ours, err := evaluate.Rank(ctx, known(factors), seen, held, k)
+	if err != nil {
+		return Measurement{}, fmt.Errorf("model %s: %w: do the ids in the test file belong to this model?", a.Manifest.Version, err)
+	}
+	m.Metrics, m.Confidence = ours.Metrics, ours.Confidence(bootstrapSeed)
+	popular, err := evaluate.Rank(ctx, known(evaluate.One(func(_ int, scores []float32) { copy(scores, items.bias) })), seen, held, k)
+	if err != nil {
+		return Measurement{}, err
+	}
+	m.Popularity = popular.Metrics
+	if evaluate.NeighbourWork(seen) <= neighbourWork {
+		near, err := evaluate.Rank(ctx, evaluate.ItemNeighbours(seen).Score(seen), seen, held, k)
+		if err != nil {
+			return Measurement{}, err
+		}
+		m.ItemNeighbours = &near.Metrics
 	}
 	return m, nil
 }
+
+// bootstrapSeed makes the same files give the same intervals.
+const bootstrapSeed = 1
 
 // side is one side of a model by number: first the model's own, then those that only the test names.
 type side struct {

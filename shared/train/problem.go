@@ -1,7 +1,9 @@
 package train
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 
 	"github.com/millrace/millrace/shared/als"
 	"github.com/millrace/millrace/shared/evaluate"
@@ -13,11 +15,12 @@ type problem struct {
 	users, items []string
 	rows         []row
 	timed        bool
+	sessions     bool
 }
 
 func newProblem(x *Interactions) *problem {
 	x.sort()
-	return &problem{users: x.users.list, items: x.items.list, rows: x.rows, timed: x.timed}
+	return &problem{users: x.users.list, items: x.items.list, rows: x.rows, timed: x.timed, sessions: x.sessions}
 }
 
 // every lists all rows.
@@ -33,29 +36,43 @@ func (p *problem) every() []int {
 func (p *problem) matrix(rows []int) (als.Interactions, error) {
 	list := make([]als.Interaction, len(rows))
 	for k, n := range rows {
-		r := p.rows[n]
-		list[k] = als.Interaction{User: r.user, Item: r.item, Weight: r.weight}
+		list[k] = p.rows[n].interaction()
 	}
 	return als.Collect(len(p.users), len(p.items), list)
 }
 
-// Shares that are held out: a tenth for the final figures and a tenth of what remains for choosing settings would
-// leave small shops with a handful of pairs, so a fifth each.
+// matrixOf collects rows of the first users.
+func (p *problem) matrixOf(rows []row, users int) (als.Interactions, error) {
+	list := make([]als.Interaction, len(rows))
+	for k, r := range rows {
+		list[k] = r.interaction()
+	}
+	return als.Collect(users, len(p.items), list)
+}
+
+// Shares that are held out: a tenth for the final figures and a tenth of what remains for choosing settings. That
+// would leave small shops with a handful of pairs, so a fifth each of less than fewPairs.
 const (
-	testShare       = 0.2
-	validationShare = 0.2
+	share     = 0.1
+	fewShare  = 0.2
+	fewPairs  = 100_000
+	heldForQs = 0.1 // of sessions, the latest: twice
 )
 
 // parts are the three sets that must not mix. fit ∪ validation = rest; rest ∪ test = everything, less the held-out pairs
 // that nothing learned from the other side could answer.
 type parts struct {
-	fit, validation als.Interactions // for choosing settings
-	rest, test      als.Interactions // for the figures
-	about           model.HoldOut
+	validation exam // for choosing settings; it has seen fit
+	test       exam // for the figures; it has seen the rest
+	restRows   []int
+	about      model.HoldOut
 }
 
-// split holds out by time if the rows have one and that leaves somebody to ask, else some items of every user.
+// split holds out the latest sessions, or by time if the rows have one and that leaves somebody to ask, else some items of every user.
 func (p *problem) split() (parts, error) {
+	if p.sessions {
+		return p.splitSessions()
+	}
 	why := "the rows have no time"
 	if p.timed {
 		q, err := p.splitWith(func(pairs []evaluate.Pair, share float64, _ string) ([]int, []int) {
@@ -64,7 +81,7 @@ func (p *problem) split() (parts, error) {
 		if err != nil {
 			return parts{}, err
 		}
-		if q.test.Len() > 0 && q.validation.Len() > 0 {
+		if q.test.len() > 0 && q.validation.len() > 0 {
 			q.about.Method, q.about.Reason = "by_time", "the rows have a time: the latest are held out"
 			return q, nil
 		}
@@ -76,10 +93,10 @@ func (p *problem) split() (parts, error) {
 	if err != nil {
 		return parts{}, err
 	}
-	if q.test.Len() == 0 {
+	if q.test.len() == 0 {
 		return parts{}, ErrTooFew
 	}
-	if q.validation.Len() == 0 {
+	if q.validation.len() == 0 {
 		// Choosing settings on the test pairs instead would make the figures worthless.
 		return parts{}, fmt.Errorf("%w (three for a validation part besides)", ErrTooFew)
 	}
@@ -88,30 +105,29 @@ func (p *problem) split() (parts, error) {
 }
 
 func (p *problem) splitWith(hold func(pairs []evaluate.Pair, share float64, salt string) (train, held []int)) (parts, error) {
-	rest, test, err := p.holdOut(p.every(), testShare, "test", hold)
-	if err != nil {
-		return parts{}, err
+	s := share
+	if len(p.rows) < fewPairs {
+		s = fewShare
 	}
-	fit, validation, err := p.holdOut(rest, validationShare, "validation", hold)
-	if err != nil {
-		return parts{}, err
-	}
-	var q parts
+	rest, test := p.holdOut(p.every(), s, "test", hold)
+	fit, validation := p.holdOut(rest, s, "validation", hold)
+	q := parts{restRows: rest}
 	for _, m := range []struct {
 		into *als.Interactions
 		rows []int
-	}{{&q.rest, rest}, {&q.test, test}, {&q.fit, fit}, {&q.validation, validation}} {
+	}{{&q.test.seen, rest}, {&q.test.held, test}, {&q.validation.seen, fit}, {&q.validation.held, validation}} {
+		var err error
 		if *m.into, err = p.matrix(m.rows); err != nil {
 			return parts{}, err
 		}
 	}
-	q.test, q.validation = evaluate.Answerable(q.test, q.rest), evaluate.Answerable(q.validation, q.fit)
-	q.about = model.HoldOut{Train: q.rest.Len(), Test: q.test.Len(), Validation: q.validation.Len()}
+	q.test.held, q.validation.held = evaluate.Answerable(q.test.held, q.test.seen), evaluate.Answerable(q.validation.held, q.validation.seen)
+	q.about = model.HoldOut{Train: q.test.seen.Len(), Test: q.test.len(), Validation: q.validation.len()}
 	return q, nil
 }
 
 // holdOut splits the listed rows; the result lists rows again.
-func (p *problem) holdOut(rows []int, share float64, salt string, hold func([]evaluate.Pair, float64, string) ([]int, []int)) (train, held []int, err error) {
+func (p *problem) holdOut(rows []int, share float64, salt string, hold func([]evaluate.Pair, float64, string) ([]int, []int)) (train, held []int) {
 	pairs := make([]evaluate.Pair, len(rows))
 	for k, n := range rows {
 		pairs[k] = evaluate.Pair{User: p.rows[n].user, Item: p.rows[n].item, Time: p.rows[n].time}
@@ -122,5 +138,33 @@ func (p *problem) holdOut(rows []int, share float64, salt string, hold func([]ev
 			list[k] = rows[n]
 		}
 	}
-	return train, held, nil
+	return train, held
+}
+
+// splitSessions holds out the latest tenth of the sessions for the figures and the tenth before it for choosing settings.
+func (p *problem) splitSessions() (parts, error) {
+	n := len(p.users)
+	restEnd, fitEnd := n-int(heldForQs*float64(n)+0.5), n-2*int(heldForQs*float64(n)+0.5)
+	before := func(session int) int {
+		at, _ := slices.BinarySearchFunc(p.rows, int32(session), func(r row, s int32) int { return cmp.Compare(r.user, s) })
+		return at
+	}
+	fit, rest := p.rows[:before(fitEnd)], p.rows[:before(restEnd)]
+	var q parts
+	var err error
+	if q.validation.seen, err = p.matrixOf(fit, fitEnd); err != nil {
+		return parts{}, err
+	}
+	if q.test.seen, err = p.matrixOf(rest, restEnd); err != nil {
+		return parts{}, err
+	}
+	q.validation.questions, q.test.questions = questionsOf(p.rows[len(fit):len(rest)]), questionsOf(p.rows[len(rest):])
+	if len(fit) == 0 || q.validation.len() == 0 || q.test.len() == 0 {
+		return parts{}, fmt.Errorf("too few sessions to hold any out: the last tenth of %d, and the tenth before, need at least one with two or more items each", n)
+	}
+	q.about = model.HoldOut{
+		Method: "next_item", Reason: "sessions: the next item of each of the latest tenth",
+		Train: q.test.seen.Len(), Test: q.test.len(), Validation: q.validation.len(),
+	}
+	return q, nil
 }

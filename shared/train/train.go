@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"time"
 
 	"github.com/millrace/millrace/shared/als"
@@ -27,6 +26,7 @@ type Input struct {
 	Interactions           *Interactions // Run sorts it
 	Users, Items           []Entity      // all that exist, with or without interactions; may be empty
 	UserFields, ItemFields []features.Field
+	Active                 *Active // the model that is served now, if there is one
 }
 
 // Settings steer a training. The zero value chooses everything from the data.
@@ -45,7 +45,7 @@ const smallCatalogue = 200
 // Stages of a training, in order.
 const (
 	Tuning   = "tuning"   // trials on the validation part
-	Testing  = "testing"  // the chosen settings, measured on the test part
+	Testing  = "testing"  // the chosen settings, and the active model's, measured on the test part; and without some users and items
 	Training = "training" // the chosen settings on everything
 )
 
@@ -89,34 +89,40 @@ func Run(ctx context.Context, in Input, s Settings, progress func(Progress)) (mo
 	if err != nil {
 		return model.Content{}, fmt.Errorf("train: %w", err)
 	}
-	t := &tuner{parts: parts, settings: s, progress: progress}
-	best, err := t.search(ctx)
+	t := &tuner{validation: parts.validation, settings: s, progress: progress}
+	best, epochs, err := t.search(ctx)
 	if err != nil {
 		return model.Content{}, fmt.Errorf("train: tuning: %w", err)
 	}
 	metrics := model.Metrics{
-		HoldOut: parts.about, Trials: t.trials, TuningStopped: t.stopped,
+		HoldOut: parts.about, TuningStopped: t.stopped,
 		Data: model.Data{
 			Users: len(p.users), Items: len(p.items), Rows: int64(in.Interactions.Len()) + in.Interactions.withoutValue,
 			WithoutValue: in.Interactions.withoutValue,
 		},
 	}
-	if err := test(ctx, parts, best, s, progress, &metrics); err != nil {
-		return model.Content{}, fmt.Errorf("train: test: %w", err)
+	for _, trial := range t.trials {
+		metrics.Trials = append(metrics.Trials, trial.result)
 	}
 	all, err := p.matrix(p.every())
 	if err != nil {
 		return model.Content{}, fmt.Errorf("train: %w", err)
 	}
 	metrics.Data.Pairs = all.Len()
-	unit := all.MeanWeight()
-	metrics.Settings = model.Settings{
-		Dimension: best.Dimension, Epochs: best.Epochs, Alpha0: best.Alpha0, Lambda: best.Lambda, WeightUnit: unit, Seed: s.Seed,
+	e := examination{problem: p, all: all, test: parts.test.sample(tested), chosen: best, epochs: epochs, settings: s, progress: progress}
+	if err := e.measure(ctx, in.Active, &metrics); err != nil {
+		return model.Content{}, fmt.Errorf("train: test: %w", err)
 	}
-	factors, err := als.Train(ctx, all.Scaled(unit), best, func(e als.Epoch) { progress(at(Training, best, e)) })
+	if !p.sessions {
+		if metrics.ColdStart, err = e.coldStart(ctx, in); err != nil {
+			return model.Content{}, fmt.Errorf("train: cold start: %w", err)
+		}
+	}
+	factors, unit, err := learn(ctx, all, best, epochs, s.Seed, Training, progress)
 	if err != nil {
 		return model.Content{}, fmt.Errorf("train: %w", err)
 	}
+	metrics.Settings = best.settings(epochs, unit, s.Seed)
 	content, err := assemble(in, p, all, factors, metrics)
 	if err != nil {
 		return model.Content{}, fmt.Errorf("train: %w", err)
@@ -124,29 +130,15 @@ func Run(ctx context.Context, in Input, s Settings, progress func(Progress)) (mo
 	return content, nil
 }
 
-// test trains the chosen settings without the test pairs and compares with popularity, which has seen the same.
-func test(ctx context.Context, parts parts, best als.Config, s Settings, progress func(Progress), m *model.Metrics) error {
-	factors, err := als.Train(ctx, parts.rest.Scaled(parts.rest.MeanWeight()), best, func(e als.Epoch) { progress(at(Testing, best, e)) })
+// learn trains a setting to its end.
+func learn(ctx context.Context, m als.Interactions, p point, epochs int, seed uint64, stage string, progress func(Progress)) (als.Factors, float64, error) {
+	learned, unit, err := weighted(m, p.weights)
 	if err != nil {
-		return err
+		return als.Factors{}, 0, err
 	}
-	ours, err := evaluate.Rank(ctx, evaluate.Factors(factors), parts.rest, parts.test, s.K)
-	if err != nil {
-		return err
-	}
-	popular, err := evaluate.Rank(ctx, evaluate.Popularity(parts.rest), parts.rest, parts.test, s.K)
-	if err != nil {
-		return err
-	}
-	if m.Gain, err = evaluate.Compare(ours, popular, s.Seed); err != nil {
-		return err
-	}
-	m.Model, m.Popularity = ours.Metrics, popular.Metrics
-	m.State, m.Reason = decide(ours.Metrics, popular.Metrics, m.Gain)
-	done := at(Testing, best, als.Epoch{Number: best.Epochs, Of: best.Epochs, Loss: math.NaN()})
-	done.Measured = &m.Model
-	progress(done)
-	return nil
+	cfg := p.config(epochs, seed)
+	factors, err := als.Train(ctx, learned.Scaled(unit), cfg, func(e als.Epoch) { progress(at(stage, cfg, e)) })
+	return factors, unit, err
 }
 
 func at(stage string, cfg als.Config, e als.Epoch) Progress {

@@ -1,6 +1,7 @@
 package train
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,119 +15,220 @@ import (
 	"github.com/millrace/millrace/shared/model"
 )
 
-// The search starts on a coarse grid and then walks from the best point in steps of a third as long as it gets better.
-// The best α0 differs between data sets by three orders of magnitude (sparse sessions near .0003, dense ratings near 1:
-// Rendle et al. 2021, table 3), so the grid spans 3.5; λ matters less and depends on how noisy a row is.
+// The search starts on a coarse grid and then walks from the best point as long as it gets better, in steps of a third of the grid's
+// and, at the final dimension, of half of that again. The best α0 differs between data sets by three orders of magnitude (sparse
+// sessions near .0003, dense ratings near 1: Rendle et al. 2021, table 3), so the grid spans 3.5; λ matters less and depends on how
+// noisy a row is.
 var (
 	alpha0Grid = []float64{0.0003, 0.003, 0.03, 0.3, 1}
 	lambdaGrid = []float64{0.001, 0.01, 0.1}
+	decayGrid  = []float64{1, 0.8, 0.65, 0.5, 0.4, 0.3, 0.2}
 )
 
 const (
-	refineStep = 3.0 // √10 rounded: the coarse grid is ten apart
-	// refineRounds bounds the walk; two rounds leave at most a factor of 3 to the optimum of a smooth curve.
-	refineRounds = 2
+	coarseStep = 3.0 // √10 rounded: the grid is ten apart
+	fineStep   = 1.7 // √3 rounded
+	// walkRounds bounds a walk; two rounds of a third leave at most a factor of 3 to the optimum of a smooth curve.
+	walkRounds = 2
+	// tooFar below the best trial after as many epochs is not made good by more epochs.
+	tooFar = 0.9
 
 	// searchDimension is where α0 and λ are searched: their optimum hardly moves with d, the cost grows with d².
 	searchDimension = 32
-	// minDimension and maxDimension bound the search for d; above, the gain per second is small and --dimension decides.
+	// minDimension and maxDimension bound the search for d; above, the gain per second is small and --dim decides.
 	minDimension = 8
 	maxDimension = 128
+	// worthDoubling is the gain in ndcg that twice the memory and four times the time must bring.
+	worthDoubling = 1.01
 
-	// validationUsers bounds the ranking of a trial: 2,000 users give recall a standard error below .01.
-	validationUsers = 2000
+	// asked bounds the ranking of a trial: 4,000 users, or sessions, give recall a standard error below .007.
+	asked = 4000
 )
 
+// firstDecay is where the search for a session's decay starts.
+const firstDecay = 0.4
+
 // checkpoints are the epochs after which a trial is measured when their number is open.
-var checkpoints = []int{4, 8, 16}
+var checkpoints = []int{3, 5, 8, 12, 16}
+
+// point is what a trial tries.
+type point struct {
+	dimension      int
+	alpha0, lambda float64
+	weights        string
+	decay          float64 // of sessions
+}
+
+// settings are those of a published model.
+func (p point) settings(epochs int, unit float64, seed uint64) model.Settings {
+	return model.Settings{
+		Dimension: p.dimension, Epochs: epochs, Alpha0: p.alpha0, Lambda: p.lambda, Weights: p.weights, WeightUnit: unit, Decay: p.decay, Seed: seed,
+	}
+}
+
+// pointOf is the inverse.
+func pointOf(s model.Settings) point {
+	return point{dimension: s.Dimension, alpha0: s.Alpha0, lambda: s.Lambda, weights: cmp.Or(s.Weights, Linear), decay: s.Decay}
+}
+
+func (p point) config(epochs int, seed uint64) als.Config {
+	return als.Config{Dimension: p.dimension, Epochs: epochs, Alpha0: p.alpha0, Lambda: p.lambda, Seed: seed}
+}
+
+func (p point) loss() lossOf { return lossOf{p.alpha0, p.lambda, p.decay} }
 
 type tuner struct {
-	parts    parts
-	settings Settings
-	progress func(Progress)
+	validation exam
+	settings   Settings
+	progress   func(Progress)
 
-	trials     []model.Trial
-	validation als.Interactions // of the users that are measured
-	fit        als.Interactions // weights around 1
+	trials     []tried
 	stopped    string
 	overBudget func() bool
+}
+
+type tried struct {
+	point  point
+	result model.Trial
+	ndcg   map[int]float64 // by epoch
 }
 
 // errBudget ends the search where it stands.
 var errBudget = errors.New("tuning budget is spent")
 
 // search returns the settings with the best ndcg on the validation part.
-func (t *tuner) search(ctx context.Context) (als.Config, error) {
-	t.validation = everyNthUser(t.parts.validation, validationUsers)
-	t.fit = t.parts.fit.Scaled(t.parts.fit.MeanWeight())
+func (t *tuner) search(ctx context.Context) (point, int, error) {
+	t.validation = t.validation.sample(asked)
 	t.overBudget = func() bool { return false }
 	if t.settings.TuneBudget > 0 {
 		end := t.settings.Now().Add(t.settings.TuneBudget)
 		t.overBudget = func() bool { return t.settings.Now().After(end) }
 	}
-	err := t.walk(ctx)
+	err := t.explore(ctx)
 	if err != nil && !errors.Is(err, errBudget) {
-		return als.Config{}, err
+		return point{}, 0, err
 	}
-	best, found := t.best()
-	if !found {
-		return als.Config{}, fmt.Errorf("no setting could be measured: %s", t.trials[0].Failure)
-	}
-	if asked := t.settings.Dimension; asked != 0 && asked != best.Dimension {
-		best.Dimension = asked // its own trial, if the budget allowed one, says how many epochs it wants
-		for _, trial := range t.trials {
-			if trial.Dimension == asked && trial.Epochs > 0 {
-				best = trial
-			}
+	best, found := t.best(t.settings.Dimension)
+	if !found { // the budget allowed none of the dimension asked for
+		if best, found = t.best(0); !found {
+			return point{}, 0, fmt.Errorf("no setting could be measured: %s", t.trials[0].result.Failure)
 		}
+		best.point.dimension = t.settings.Dimension
 	}
-	return als.Config{Dimension: best.Dimension, Epochs: best.Epochs, Alpha0: best.Alpha0, Lambda: best.Lambda, Seed: t.settings.Seed}, nil
+	return best.point, best.result.Epochs, nil
 }
 
-func (t *tuner) walk(ctx context.Context) error {
-	d := t.settings.Dimension
-	if d == 0 || d > searchDimension {
-		d = min(searchDimension, t.largestDimension())
+func (t *tuner) explore(ctx context.Context) error {
+	start := point{dimension: t.settings.Dimension, weights: Linear}
+	if start.dimension == 0 || start.dimension > searchDimension {
+		start.dimension = min(searchDimension, t.largestDimension())
 	}
-	for _, alpha0 := range alpha0Grid {
-		for _, lambda := range lambdaGrid {
-			if err := t.try(ctx, d, alpha0, lambda); err != nil {
+	if t.validation.questions != nil {
+		start.decay = firstDecay
+	}
+	// From the middle outwards: a budget that is soon spent has then seen the likeliest.
+	for _, lambda := range middleFirst(lambdaGrid) {
+		for _, alpha0 := range middleFirst(alpha0Grid) {
+			start.alpha0, start.lambda = alpha0, lambda
+			if err := t.try(ctx, start); err != nil {
 				return err
 			}
 		}
 	}
-	for range refineRounds {
-		from, found := t.best()
+	if err := t.walk(ctx, coarseStep); err != nil {
+		return err
+	}
+	if err := t.compareWeights(ctx); err != nil {
+		return err
+	}
+	if err := t.compareDecays(ctx); err != nil {
+		return err
+	}
+	if err := t.walkDimensions(ctx); err != nil {
+		return err
+	}
+	return t.walk(ctx, fineStep)
+}
+
+// walk goes from the best point to its best neighbour until none is better.
+func (t *tuner) walk(ctx context.Context, step float64) error {
+	for range walkRounds {
+		from, found := t.best(t.settings.Dimension)
+		if !found {
+			from, found = t.best(0)
+		}
 		if !found {
 			return nil
 		}
-		for _, to := range [][2]float64{{refineStep, 1}, {1 / refineStep, 1}, {1, refineStep}, {1, 1 / refineStep}} {
-			if err := t.try(ctx, d, tidy(from.Alpha0*to[0]), tidy(from.Lambda*to[1])); err != nil {
+		for _, by := range [][2]float64{{step, 1}, {1 / step, 1}, {1, step}, {1, 1 / step}} {
+			to := from.point
+			to.alpha0, to.lambda = tidy(to.alpha0*by[0]), tidy(to.lambda*by[1])
+			if err := t.try(ctx, to); err != nil {
 				return err
 			}
 		}
-		if now, _ := t.best(); now.Alpha0 == from.Alpha0 && now.Lambda == from.Lambda {
-			break
+		if now, _ := t.best(from.point.dimension); now.point == from.point {
+			return nil
 		}
 	}
-	return t.walkDimensions(ctx, d)
+	return nil
 }
 
-// walkDimensions halves and doubles d while that helps, or goes straight to the dimension asked for.
-func (t *tuner) walkDimensions(ctx context.Context, d int) error {
-	from, found := t.best()
+// compareWeights tries the other ways to count weights, if there are different ones.
+func (t *tuner) compareWeights(ctx context.Context) error {
+	from, found := t.best(0)
+	if !found || !varied(t.validation.seen) {
+		return nil
+	}
+	for _, weights := range []string{Logarithmic, Equal} {
+		to := from.point
+		to.weights = weights
+		if err := t.try(ctx, to); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// compareDecays asks the best trial's factors again, with sessions weighed differently.
+func (t *tuner) compareDecays(ctx context.Context) error {
+	from, found := t.best(0)
+	if !found || from.point.decay == 0 {
+		return nil
+	}
+	for _, decay := range decayGrid {
+		to := from.point
+		to.decay = decay
+		if err := t.try(ctx, to); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// walkDimensions doubles d while that is worth its price, or until it is the one asked for; or halves it while that is better.
+func (t *tuner) walkDimensions(ctx context.Context) error {
+	from, found := t.best(0)
 	if !found {
 		return nil
 	}
-	if asked := t.settings.Dimension; asked != 0 {
-		return t.try(ctx, asked, from.Alpha0, from.Lambda)
-	}
-	for _, next := range []func(int) int{func(d int) int { return d * 2 }, func(d int) int { return d / 2 }} {
-		for at := next(d); at >= minDimension && at <= t.largestDimension(); at = next(at) {
-			if err := t.try(ctx, at, from.Alpha0, from.Lambda); err != nil {
+	to := from.point
+	if wanted := t.settings.Dimension; wanted != 0 {
+		for to.dimension < wanted {
+			to.dimension = min(2*to.dimension, wanted)
+			if err := t.try(ctx, to); err != nil {
 				return err
 			}
-			if now, _ := t.best(); now.Dimension != at {
+		}
+		return nil
+	}
+	for _, next := range []func(int) int{func(d int) int { return d * 2 }, func(d int) int { return d / 2 }} {
+		for at := next(from.point.dimension); at >= minDimension && at <= t.largestDimension(); at = next(at) {
+			to.dimension = at
+			if err := t.try(ctx, to); err != nil {
+				return err
+			}
+			if now, _ := t.best(0); now.point.dimension != at {
 				break
 			}
 		}
@@ -136,15 +238,13 @@ func (t *tuner) walkDimensions(ctx context.Context, d int) error {
 
 // largestDimension: more dimensions than half the rows of the smaller side would memorise rather than generalise.
 func (t *tuner) largestDimension() int {
-	return max(1, min(maxDimension, t.fit.Users/2, t.fit.Items/2))
+	return max(1, min(maxDimension, t.validation.seen.Users/2, t.validation.seen.Items/2))
 }
 
 // try measures one setting, once. The error is the context's or errBudget; a setting that cannot be trained is a failed trial.
-func (t *tuner) try(ctx context.Context, d int, alpha0, lambda float64) error {
-	for _, done := range t.trials {
-		if done.Dimension == d && done.Alpha0 == alpha0 && done.Lambda == lambda {
-			return nil
-		}
+func (t *tuner) try(ctx context.Context, p point) error {
+	if slices.ContainsFunc(t.trials, func(done tried) bool { return done.point == p }) {
+		return nil
 	}
 	if len(t.trials) > 0 && t.overBudget() {
 		t.stopped = fmt.Sprintf("after %d trials: the budget of %s is spent", len(t.trials), t.settings.TuneBudget)
@@ -154,16 +254,22 @@ func (t *tuner) try(ctx context.Context, d int, alpha0, lambda float64) error {
 	if t.settings.Epochs > 0 {
 		measureAt = []int{t.settings.Epochs}
 	}
-	cfg := als.Config{Dimension: d, Alpha0: alpha0, Lambda: lambda, Seed: t.settings.Seed, Epochs: measureAt[len(measureAt)-1]}
-	trial := model.Trial{Dimension: d, Alpha0: alpha0, Lambda: lambda}
-	solver, err := als.NewSolver(t.fit, cfg)
+	cfg := p.config(measureAt[len(measureAt)-1], t.settings.Seed)
+	trial := tried{point: p, ndcg: map[int]float64{}, result: model.Trial{
+		Dimension: p.dimension, Alpha0: p.alpha0, Lambda: p.lambda, Weights: p.weights, Decay: p.decay,
+	}}
+	learned, unit, err := weighted(t.validation.seen, p.weights)
+	if err != nil {
+		return err
+	}
+	solver, err := als.NewSolver(learned.Scaled(unit), cfg)
 	if err != nil {
 		return err
 	}
 	for range cfg.Epochs {
 		epoch, err := solver.Epoch(ctx)
 		if errors.Is(err, cholesky.ErrNotPositiveDefinite) {
-			trial.Failure = err.Error()
+			trial.result.Failure = err.Error()
 			break
 		} else if err != nil {
 			return err
@@ -172,24 +278,46 @@ func (t *tuner) try(ctx context.Context, d int, alpha0, lambda float64) error {
 			t.report(cfg, epoch, nil)
 			continue
 		}
-		measured, err := evaluate.Rank(ctx, evaluate.Factors(solver.Factors()), t.fit, t.validation, t.settings.K)
+		measured, err := t.validation.measure(ctx, solver.Factors(), p.loss(), t.settings.K)
 		if err != nil {
 			return err
 		}
 		t.report(cfg, epoch, &measured.Metrics)
-		if trial.Epochs > 0 && measured.NDCG <= trial.Validation.NDCG {
+		trial.ndcg[epoch.Number] = measured.NDCG
+		if trial.result.Epochs > 0 && measured.NDCG <= trial.result.Validation.NDCG {
 			break // more epochs only fit the training pairs better
 		}
-		trial.Epochs, trial.Validation = epoch.Number, measured.Metrics
+		trial.result.Epochs, trial.result.Validation = epoch.Number, measured.Metrics
+		if t.hopeless(p.dimension, epoch.Number, measured.NDCG) {
+			break
+		}
 	}
 	t.trials = append(t.trials, trial)
 	return nil
 }
 
-// best is the measured trial with the highest ndcg; of equal ones the first.
-func (t *tuner) best() (best model.Trial, found bool) {
+// hopeless says that another trial of the dimension was far better after as many epochs.
+func (t *tuner) hopeless(dimension, epoch int, ndcg float64) bool {
+	for _, other := range t.trials {
+		if other.point.dimension == dimension && ndcg < tooFar*other.ndcg[epoch] {
+			return true
+		}
+	}
+	return false
+}
+
+// best is the measured trial with the highest ndcg, of one dimension or, if it is 0, of all: there a larger one must be worth its price.
+// Of equal ones the first.
+func (t *tuner) best(dimension int) (best tried, found bool) {
 	for _, trial := range t.trials {
-		if trial.Epochs > 0 && (!found || trial.Validation.NDCG > best.Validation.NDCG) {
+		if trial.result.Epochs == 0 || dimension != 0 && trial.point.dimension != dimension {
+			continue
+		}
+		bar := best.result.Validation.NDCG
+		if trial.point.dimension > best.point.dimension {
+			bar *= worthDoubling
+		}
+		if !found || trial.result.Validation.NDCG > bar {
 			best, found = trial, true
 		}
 	}
@@ -199,8 +327,22 @@ func (t *tuner) best() (best model.Trial, found bool) {
 func (t *tuner) report(cfg als.Config, e als.Epoch, measured *evaluate.Metrics) {
 	p := at(Tuning, cfg, e)
 	p.Trial, p.Measured = len(t.trials)+1, measured
-	p.Trials = len(alpha0Grid)*len(lambdaGrid) + 4*refineRounds + int(math.Log2(maxDimension/minDimension))
+	p.Trials = len(alpha0Grid)*len(lambdaGrid) + 8*walkRounds + 2 + int(math.Log2(maxDimension/minDimension))
+	if t.validation.questions != nil {
+		p.Trials += len(decayGrid)
+	}
 	t.progress(p)
+}
+
+func middleFirst(grid []float64) []float64 {
+	sorted := slices.Clone(grid)
+	middle := float64(len(grid)-1) / 2
+	place := map[float64]float64{}
+	for n, x := range grid {
+		place[x] = math.Abs(float64(n) - middle)
+	}
+	slices.SortStableFunc(sorted, func(a, b float64) int { return int(2 * (place[a] - place[b])) })
+	return sorted
 }
 
 // tidy rounds to four significant digits: 0.003·3 is 0.009, and a setting tried before is recognised.
