@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-lambda-go/events"
@@ -27,7 +28,13 @@ type loader struct {
 // terminal seldom reaches the database, this function does.
 type request struct {
 	events.EventBridgeEvent
-	Command string `json:"command"` // "" or rollback
+	Command string `json:"command"` // "", rollback or promote
+
+	// Of promote.
+	Version string `json:"version"`
+	Anyway  bool   `json:"anyway"`
+	By      string `json:"by"`
+	Reason  string `json:"reason"`
 }
 
 // response is for whoever invokes the function by hand.
@@ -45,18 +52,51 @@ type response struct {
 // Handle does what the request asks. An error means that the active version is what it was; Lambda tries an event
 // again and then leaves it in the queue of failed invocations.
 func (l *loader) Handle(ctx context.Context, r request) (response, error) {
+	answer, err := l.do(ctx, r)
+	if err != nil {
+		return response{}, err
+	}
+	// Last, and again at a repetition: the trainer compares tomorrow's model with the one that this names.
+	return answer, lake.WriteActiveModel(ctx, l.objects, func() (lake.ActiveModel, error) {
+		a, err := l.store.LastActivation(ctx)
+		return lake.ActiveModel{
+			Version: a.Version, Manifest: lake.Parent{Key: a.ManifestKey, SHA256: a.ManifestSHA256}, Since: a.At.UTC(), By: a.By, Reason: a.Reason,
+		}, err
+	})
+}
+
+func (l *loader) do(ctx context.Context, r request) (response, error) {
 	switch r.Command {
 	case "":
 		return l.load(ctx, r.EventBridgeEvent)
 	case "rollback":
+		if err := l.store.Migrate(ctx); err != nil {
+			return response{}, err
+		}
 		from, to, err := l.store.Rollback(ctx)
 		if err != nil {
 			return response{}, err
 		}
 		slog.WarnContext(ctx, "rolled back", "from", from.Version, "to", to.Version)
 		return response{Active: to.Version, Previous: from.Version}, nil
+	case "promote":
+		return l.promote(ctx, r)
 	}
-	return response{}, fmt.Errorf("command %q: there is only rollback", r.Command)
+	return response{}, fmt.Errorf("command %q: there are rollback and promote", r.Command)
+}
+
+func (l *loader) promote(ctx context.Context, r request) (response, error) {
+	if r.By == "" || r.Reason == "" || strings.ContainsAny(r.Version, "/%*") || r.Version == "" {
+		return response{}, fmt.Errorf("promote %q by %q because %q: want a version, who decides it, and why", r.Version, r.By, r.Reason)
+	}
+	out, err := modelloader.Promote(ctx, l.objects, l.store, r.Version, modelloader.Promotion{
+		Promotion: vectorstore.Promotion{By: r.By, Reason: r.Reason}, Anyway: r.Anyway,
+	})
+	if err != nil {
+		return response{}, err
+	}
+	slog.WarnContext(ctx, "promoted", "version", out.Version, "activated", out.Activated, "reason", out.Reason, "replaced", out.Replaced)
+	return response{Version: out.Version, Activated: out.Activated, Reason: out.Reason, Replaced: out.Replaced, Index: out.Index}, nil
 }
 
 func (l *loader) load(ctx context.Context, event events.EventBridgeEvent) (response, error) {

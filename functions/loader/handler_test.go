@@ -26,24 +26,29 @@ const version = "20261122T020000Z-0a1b2c3d" // as in events/
 // setup has a published model and an empty database.
 func setup(t *testing.T) (*loader, *bytes.Buffer) {
 	objects := lake.NewDirectory(t.TempDir())
-	seen, err := als.Collect(1, 1, []als.Interaction{{Weight: 1}})
-	require.NoError(t, err)
-	_, _, err = model.Write(t.Context(), model.Destination{
-		Store: objects, Dir: lake.ModelDir(version), Version: version, Dataset: "classicmodels", Run: "20261122T020000Z",
-	}, model.Content{
-		Items: []model.Entity{{ID: "S10_1678", Name: "1969 Harley Davidson", Embedding: []float32{1, 2}}},
-		Users: []model.Entity{{ID: "103", Name: "Atelier graphique", Embedding: []float32{3, 4}}},
-		Encoder: features.Encoder{Format: features.EncoderFormat, Dimension: 2, Alpha0: .1, Lambda: .1, Items: 1, Users: 1, WeightUnit: 1,
-			Gramian: []float32{1, 2, 2, 4}, MeanUser: []float32{3, 4}},
-		Metrics: model.Metrics{State: lake.Candidate, Reason: "better than popularity"},
-		Seen:    model.Seen{Users: []string{"103"}, Items: []string{"S10_1678"}, Matrix: seen},
-	})
-	require.NoError(t, err)
+	publish(t, objects, version, lake.Candidate)
 	store, err := vectorstore.Open(t.Context(), vectorstore.URL(postgrestest.Database(t)))
 	require.NoError(t, err)
 	t.Cleanup(store.Close)
 	var emitted bytes.Buffer
 	return &loader{objects: objects, bucket: "millrace-lake", store: store, metrics: metrics.New(&emitted, time.Now), now: time.Now}, &emitted
+}
+
+func publish(t *testing.T, objects lake.Store, version, state string) {
+	t.Helper()
+	seen, err := als.Collect(1, 1, []als.Interaction{{Weight: 1}})
+	require.NoError(t, err)
+	_, _, err = model.Write(t.Context(), model.Destination{
+		Store: objects, Dir: lake.ModelDir(version), Version: version, Dataset: "classicmodels", Run: lake.Run(version[:16]),
+	}, model.Content{
+		Items: []model.Entity{{ID: "S10_1678", Name: "1969 Harley Davidson", Embedding: []float32{1, 2}}},
+		Users: []model.Entity{{ID: "103", Name: "Atelier graphique", Embedding: []float32{3, 4}}},
+		Encoder: features.Encoder{Format: features.EncoderFormat, Dimension: 2, Alpha0: .1, Lambda: .1, Items: 1, Users: 1, WeightUnit: 1,
+			Gramian: []float32{1, 2, 2, 4}, MeanUser: []float32{3, 4}},
+		Metrics: model.Metrics{State: state, Reason: map[string]string{lake.Candidate: "better than popularity", lake.Rejected: "worse than the active model"}[state]},
+		Seen:    model.Seen{Users: []string{"103"}, Items: []string{"S10_1678"}, Matrix: seen},
+	})
+	require.NoError(t, err)
 }
 
 func read(t *testing.T, name string) (event request) {
@@ -96,7 +101,71 @@ func TestRollbackCommandReturnsToThePreviousModel(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, version, active.Version)
 	_, err = l.Handle(t.Context(), request{Command: "drop"})
-	require.ErrorContains(t, err, `command "drop": there is only rollback`)
+	require.ErrorContains(t, err, `command "drop": there are rollback and promote`)
+}
+
+func TestTheLakeSaysWhichModelIsActive(t *testing.T) {
+	t.Parallel()
+	l, _ := setup(t)
+	_, err := l.Handle(t.Context(), read(t, "loader-manifest.json"))
+	require.NoError(t, err)
+	active, err := lake.ReadActiveModel(t.Context(), l.objects)
+	require.NoError(t, err)
+	require.Equal(t, version, active.Version)
+	require.Equal(t, lake.ModelMarker(version), active.Manifest.Key)
+	require.Equal(t, "newest run", active.Reason)
+	require.Empty(t, active.By)
+	next := shoptest.Load(t, l.store, "20261123T020000Z")
+	_, err = l.Handle(t.Context(), read(t, "loader-manifest.json")) // a second delivery repairs what a crash left unsaid
+	require.NoError(t, err)
+	active, err = lake.ReadActiveModel(t.Context(), l.objects)
+	require.NoError(t, err)
+	require.Equal(t, next, active.Version)
+	_, err = l.Handle(t.Context(), read(t, "loader-rollback.json"))
+	require.NoError(t, err)
+	active, err = lake.ReadActiveModel(t.Context(), l.objects)
+	require.NoError(t, err)
+	require.Equal(t, version, active.Version)
+	require.Equal(t, "rolled back from "+next, active.Reason)
+}
+
+func TestAnOperatorMayServeAnEarlierOrARejectedModelAndItIsRecorded(t *testing.T) {
+	t.Parallel()
+	l, _ := setup(t)
+	require.NoError(t, l.store.Migrate(t.Context()))
+	next := shoptest.Load(t, l.store, "20261123T020000Z") // is active, of a later run
+	promote := request{Command: "promote", Version: version, By: "arn:aws:iam::1:user/ann", Reason: "the new one is all socks"}
+	out, err := l.Handle(t.Context(), promote)
+	require.NoError(t, err)
+	require.True(t, out.Activated)
+	require.Equal(t, next, out.Replaced)
+	active, err := lake.ReadActiveModel(t.Context(), l.objects)
+	require.NoError(t, err)
+	require.Equal(t, version, active.Version)
+	require.Equal(t, "arn:aws:iam::1:user/ann", active.By)
+	require.Equal(t, "promoted by arn:aws:iam::1:user/ann: the new one is all socks", active.Reason)
+	out, err = l.Handle(t.Context(), promote)
+	require.NoError(t, err)
+	require.Equal(t, response{Version: version, Reason: "already loaded, and active"}, out)
+
+	publish(t, l.objects, "20261124T020000Z-00000000", lake.Rejected)
+	promote.Version = "20261124T020000Z-00000000"
+	_, err = l.Handle(t.Context(), promote)
+	require.ErrorContains(t, err, "the trainer rejected it: worse than the active model")
+	promote.Anyway = true
+	out, err = l.Handle(t.Context(), promote)
+	require.NoError(t, err)
+	require.True(t, out.Activated)
+	require.Equal(t, version, out.Replaced)
+	versions, err := l.store.Versions(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, vectorstore.Active, versions[0].State)
+	require.Contains(t, versions[0].Reason, "promoted by arn:aws:iam::1:user/ann: the new one is all socks (though the trainer rejected it: worse than the active model)")
+
+	for _, wrong := range []request{{Command: "promote", Version: version, By: "ann"}, {Command: "promote", Version: "../raw", By: "ann", Reason: "fun"}, {Command: "promote", By: "ann", Reason: "fun"}} {
+		_, err = l.Handle(t.Context(), wrong)
+		require.ErrorContains(t, err, "want a version, who decides it, and why")
+	}
 }
 
 func TestCorruptArtifactFailsTheInvocation(t *testing.T) {

@@ -30,6 +30,25 @@ const (
 // rejected is recorded and no error. A defective artifact is recorded as rejected and is an error; the active
 // version stays. Everything else that fails can be tried again. Loading what is loaded already changes nothing.
 func Load(ctx context.Context, objects lake.Store, store *vectorstore.Store, manifestKey string) (vectorstore.Outcome, error) {
+	return load(ctx, objects, store, manifestKey, nil)
+}
+
+// Promotion is an operator's decision to serve a version.
+type Promotion struct {
+	vectorstore.Promotion
+	Anyway bool // though the trainer's gate rejected it
+}
+
+// ErrRejected says that the trainer's gate rejected a version that is to be promoted.
+var ErrRejected = errors.New("the trainer rejected it")
+
+// Promote loads a version because somebody decided so. An artifact with a defect is refused as by Load; one that the gate rejected too
+// (ErrRejected), unless it is wanted anyway.
+func Promote(ctx context.Context, objects lake.Store, store *vectorstore.Store, version string, p Promotion) (vectorstore.Outcome, error) {
+	return load(ctx, objects, store, lake.ModelMarker(version), &p)
+}
+
+func load(ctx context.Context, objects lake.Store, store *vectorstore.Store, manifestKey string, promotion *Promotion) (vectorstore.Outcome, error) {
 	if err := store.Migrate(ctx); err != nil {
 		return vectorstore.Outcome{}, err
 	}
@@ -38,7 +57,11 @@ func Load(ctx context.Context, objects lake.Store, store *vectorstore.Store, man
 		return vectorstore.Outcome{}, rejectUnreadable(ctx, store, manifestKey, classify(err))
 	}
 	m, err := describe(artifact, manifestKey)
-	if err == nil && artifact.Manifest.State == lake.Rejected {
+	rejected := err == nil && artifact.Manifest.State == lake.Rejected
+	if rejected && promotion != nil && !promotion.Anyway {
+		return vectorstore.Outcome{}, fmt.Errorf("model %s: %w: %s", m.Version, ErrRejected, artifact.Manifest.Reason)
+	}
+	if rejected && promotion == nil {
 		reason := "rejected by the trainer: " + artifact.Manifest.Reason
 		return vectorstore.Outcome{Version: m.Version, Reason: reason}, store.Reject(ctx, m, reason)
 	}
@@ -49,7 +72,16 @@ func Load(ctx context.Context, objects lake.Store, store *vectorstore.Store, man
 		return vectorstore.Outcome{}, reject(ctx, store, m, classify(err))
 	}
 	m.Items, m.Users = entities(artifact.Items(ctx)), entities(artifact.Users(ctx))
-	out, err := store.Load(ctx, m)
+	var out vectorstore.Outcome
+	if promotion == nil {
+		out, err = store.Load(ctx, m)
+	} else {
+		decided := promotion.Promotion
+		if rejected {
+			decided.Reason += " (though the trainer rejected it: " + artifact.Manifest.Reason + ")"
+		}
+		out, err = store.Promote(ctx, m, decided)
+	}
 	return out, reject(ctx, store, m, err)
 }
 

@@ -6,5 +6,5 @@ import "context"
 var CheckPgvector = checkPgvector
 
 func (s *Store) LoadIndexed(ctx context.Context, m Model, from int64) (Outcome, error) {
-	return s.load(ctx, m, from)
+	return s.load(ctx, m, nil, from)
 }

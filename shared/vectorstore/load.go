@@ -57,10 +57,21 @@ type Outcome struct {
 // old version until the new one is whole, and whatever goes wrong, a killed process included, leaves nothing behind.
 // A version that is already there is left as it is. A run older than the active one's is recorded and does not replace it.
 func (s *Store) Load(ctx context.Context, m Model) (Outcome, error) {
-	return s.load(ctx, m, hnswThreshold)
+	return s.load(ctx, m, nil, hnswThreshold)
 }
 
-func (s *Store) load(ctx context.Context, m Model, indexFrom int64) (Outcome, error) {
+// Promotion is an operator's decision that a version is to be served, whatever its run.
+type Promotion struct {
+	By     string // who decided
+	Reason string // why
+}
+
+// Promote is Load by somebody's decision: an older run replaces a newer one too, and a version that was served before is served again.
+func (s *Store) Promote(ctx context.Context, m Model, p Promotion) (Outcome, error) {
+	return s.load(ctx, m, &p, hnswThreshold)
+}
+
+func (s *Store) load(ctx context.Context, m Model, promotion *Promotion, indexFrom int64) (Outcome, error) {
 	out := Outcome{Version: m.Version}
 	if m.Dimension < 1 || m.Dimension > maxDimension {
 		return out, &Defect{fmt.Errorf("model %s: dimension %d: pgvector holds 1 to %d", m.Version, m.Dimension, maxDimension)}
@@ -70,7 +81,7 @@ func (s *Store) load(ctx context.Context, m Model, indexFrom int64) (Outcome, er
 		if _, err := tx.Exec(ctx, `select pg_advisory_xact_lock($1)`, int64(loadLock)); err != nil {
 			return err
 		}
-		known, err := settled(ctx, tx, m, &out)
+		known, err := settled(ctx, tx, m, promotion != nil, &out)
 		if err != nil || known {
 			return err
 		}
@@ -78,7 +89,8 @@ func (s *Store) load(ctx context.Context, m Model, indexFrom int64) (Outcome, er
 		if err != nil {
 			return err
 		}
-		if older {
+		if older && promotion == nil {
+			out.Replaced = ""
 			_, err := record(ctx, tx, m, Retired, out.Reason)
 			return err
 		}
@@ -95,8 +107,12 @@ func (s *Store) load(ctx context.Context, m Model, indexFrom int64) (Outcome, er
 		if out.Index, err = index(ctx, tx, items(n), m, indexFrom); err != nil {
 			return fmt.Errorf("index: %w", err)
 		}
+		by := ""
 		out.Activated, out.Reason = true, "newest run"
-		return activate(ctx, tx, active, n, out.Reason)
+		if promotion != nil {
+			by, out.Reason = promotion.By, fmt.Sprintf("promoted by %s: %s", promotion.By, promotion.Reason)
+		}
+		return activate(ctx, tx, active, n, by, out.Reason)
 	})
 	if err != nil {
 		return Outcome{Version: m.Version}, explain("load model "+m.Version, err)
@@ -111,8 +127,9 @@ func (s *Store) load(ctx context.Context, m Model, indexFrom int64) (Outcome, er
 	return out, nil
 }
 
-// settled looks whether the version has already been dealt with.
-func settled(ctx context.Context, tx pgx.Tx, m Model, out *Outcome) (bool, error) {
+// settled looks whether the version has already been dealt with. A promoted one is, only if it is active: else it is filled anew, since its
+// tables may be gone.
+func settled(ctx context.Context, tx pgx.Tx, m Model, promoted bool, out *Outcome) (bool, error) {
 	var n int64
 	var state, sha256 string
 	err := tx.QueryRow(ctx, `select n, state, artifact_sha256 from millrace.model_version where version = $1`, m.Version).Scan(&n, &state, &sha256)
@@ -121,11 +138,14 @@ func settled(ctx context.Context, tx pgx.Tx, m Model, out *Outcome) (bool, error
 		return false, nil
 	case err != nil:
 		return false, err
-	case state == Rejected: // repaired or replaced since
+	case state != Rejected && sha256 != m.ManifestSHA256:
+		return false, &Defect{fmt.Errorf("version %s was loaded before from a manifest with SHA-256 %s, this one has %s: a version never changes", m.Version, sha256, m.ManifestSHA256)}
+	case state == Rejected || promoted && state == Retired: // repaired or replaced since, or wanted nevertheless
+		if _, err := tx.Exec(ctx, `update millrace.active_model set previous = null where previous = $1`, n); err != nil {
+			return false, err
+		}
 		_, err := tx.Exec(ctx, `delete from millrace.model_version where n = $1`, n)
 		return false, err
-	case sha256 != m.ManifestSHA256:
-		return false, &Defect{fmt.Errorf("version %s was loaded before from a manifest with SHA-256 %s, this one has %s: a version never changes", m.Version, sha256, m.ManifestSHA256)}
 	}
 	out.Reason = "already loaded, and " + state
 	return true, nil
@@ -142,11 +162,11 @@ func compareWithActive(ctx context.Context, tx pgx.Tx, run string, out *Outcome)
 	if err != nil {
 		return nil, false, err
 	}
+	out.Replaced = version
 	if run < activeRun {
 		out.Reason = fmt.Sprintf("run %s is older than %s of the active version %s: not loaded", run, activeRun, version)
 		return &n, true, nil
 	}
-	out.Replaced = version
 	return &n, false, nil
 }
 

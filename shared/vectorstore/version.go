@@ -71,6 +71,28 @@ func (s *Store) Versions(ctx context.Context) ([]Version, error) {
 	return versions, explain("list versions", err)
 }
 
+// Activation is one move of the pointer.
+type Activation struct {
+	Version        string
+	At             time.Time
+	By, Reason     string // By is "" if nobody decided it
+	ManifestKey    string
+	ManifestSHA256 string
+}
+
+// LastActivation says which version is active since when and why: ErrNoModel if there is none.
+func (s *Store) LastActivation(ctx context.Context) (Activation, error) {
+	var a Activation
+	err := s.pool.QueryRow(ctx, `select v.version, coalesce(l.at, v.activated_at, v.created_at), coalesce(l.by, ''), coalesce(l.reason, v.reason), v.manifest_key, v.artifact_sha256
+		from millrace.active_model a join millrace.model_version v on v.n = a.n
+		left join lateral (select at, by, reason from millrace.activation where version = v.version order by n desc limit 1) l on true`).
+		Scan(&a.Version, &a.At, &a.By, &a.Reason, &a.ManifestKey, &a.ManifestSHA256)
+	if errors.Is(err, pgx.ErrNoRows) || tableMissing(err) {
+		return Activation{}, ErrNoModel
+	}
+	return a, explain("read the active version", err)
+}
+
 // ErrNoPrevious says that there is nothing to roll back to.
 var ErrNoPrevious = errors.New("there is no previous version to return to")
 
@@ -101,13 +123,13 @@ func (s *Store) Rollback(ctx context.Context) (from, to Reference, err error) {
 		if !complete {
 			return fmt.Errorf("%w: the tables of %s are gone", ErrNoPrevious, to.Version)
 		}
-		return activate(ctx, tx, &from.N, to.N, "rolled back from "+from.Version)
+		return activate(ctx, tx, &from.N, to.N, "", "rolled back from "+from.Version)
 	})
 	return from, to, explain("roll back", err)
 }
 
-// activate moves the pointer from expected (nil: there is none) to n, if it is still there.
-func activate(ctx context.Context, tx pgx.Tx, expected *int64, n int64, reason string) error {
+// activate moves the pointer from expected (nil: there is none) to n, if it is still there, and records by whom ("" is nobody) and why.
+func activate(ctx context.Context, tx pgx.Tx, expected *int64, n int64, by, reason string) error {
 	var moved int64
 	if expected == nil {
 		tag, err := tx.Exec(ctx, `insert into millrace.active_model (n) values ($1) on conflict do nothing`, n)
@@ -131,6 +153,10 @@ func activate(ctx context.Context, tx pgx.Tx, expected *int64, n int64, reason s
 		}
 	}
 	if _, err := tx.Exec(ctx, `update millrace.model_version set state = $2, reason = $3, activated_at = now() where n = $1`, n, Active, reason); err != nil {
+		return err
+	}
+	if _, err := tx.Exec(ctx, `insert into millrace.activation (version, replaced, by, reason)
+		select v.version, (select o.version from millrace.model_version o where o.n = $2), $3, $4 from millrace.model_version v where v.n = $1`, n, expected, by, reason); err != nil {
 		return err
 	}
 	// For people. The cast drops the dimension from the view's type, so that a model of another dimension can replace it.
