@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 )
 
@@ -26,10 +27,10 @@ const replaceAttempts = 3
 
 // Replace builds and publishes r, and removes what a replaced or broken-off run left in the
 // folder, since queries read all of it. It reports false if this very publication was there
-// already. For an older run that arrives late it returns ErrSuperseded; if the newer one
+// already, with every file as the marker lists it; one that is missing or damaged is written again. For an older run that arrives late it returns ErrSuperseded; if the newer one
 // came while it was building, it restores the newer one's files first.
 func Replace[M Marker](ctx context.Context, s Store, r Replacement[M]) (marker M, published bool, err error) {
-	for range replaceAttempts {
+	for attempt := range replaceAttempts {
 		current, _, err := ReadMarker[M](ctx, s, r.Key, r.Format)
 		switch header := current.MarkerHeader(); {
 		case errors.Is(err, ErrNotFound):
@@ -38,24 +39,27 @@ func Replace[M Marker](ctx context.Context, s Store, r Replacement[M]) (marker M
 		case header.Run > r.Run:
 			return marker, false, fmt.Errorf("run %s: %w: %s", r.Run, ErrSuperseded, header.Run)
 		case slices.Equal(header.Parents, r.Parents) && r.Same(current):
-			if complete, err := tidy(ctx, s, r.Dir, r.Key, r.Files(current)); err != nil {
+			complete, err := tidy(ctx, s, r.Dir, r.Key, r.Files(current))
+			if err == nil && complete && attempt == 0 { // afterwards its files were read back by Build
+				complete, err = intact(ctx, s, r.Files(current))
+			}
+			if err != nil {
 				return marker, false, err
 			} else if complete {
-				return current, published, nil
+				return current, attempt > 0, nil
 			}
 		}
 		if marker, err = r.Build(ctx, r.Parents); err != nil {
 			return marker, false, err
 		}
-		now, err := Publish(ctx, s, r.Key, marker)
+		_, err = Publish(ctx, s, r.Key, marker)
 		if errors.Is(err, ErrSuperseded) {
 			return marker, false, errors.Join(err, r.restore(ctx, s))
 		} else if err != nil {
 			return marker, false, err
 		}
-		published = published || now
 	}
-	return marker, published, fmt.Errorf("%s: other runs of the day keep removing its files: run it again when they are finished", r.Key)
+	return marker, true, fmt.Errorf("%s: other runs of the day keep removing its files: run it again when they are finished", r.Key)
 }
 
 // restore writes the published run's files again, after an older run has overwritten some.
@@ -69,6 +73,23 @@ func (r Replacement[M]) restore(ctx context.Context, s Store) error {
 	}
 	_, err = tidy(ctx, s, r.Dir, r.Key, r.Files(newer))
 	return err
+}
+
+// intact reads what a marker lists and tells whether all of it has the recorded size and SHA-256.
+func intact(ctx context.Context, s Store, files []File) (bool, error) {
+	for _, f := range files {
+		body, err := Open(ctx, s, f)
+		if err == nil {
+			_, err = io.Copy(io.Discard, body)
+			err = errors.Join(err, body.Close())
+		}
+		if errors.Is(err, ErrStale) || errors.Is(err, ErrNotFound) {
+			return false, nil
+		} else if err != nil {
+			return false, err
+		}
+	}
+	return true, nil
 }
 
 // tidy removes from the folder what the marker does not list, and tells whether all of what it

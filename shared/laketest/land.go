@@ -30,6 +30,12 @@ type Table struct {
 // and returns the manifest's key.
 func Land(t testing.TB, s lake.Store, table Table, run lake.Run) string {
 	t.Helper()
+	return LandFiles(t, s, table, run, 3)
+}
+
+// LandFiles is Land with so many rows in a file.
+func LandFiles(t testing.TB, s lake.Store, table Table, run lake.Run, perFile int) string {
+	t.Helper()
 	manifest := lake.RawManifest{
 		Header: lake.Header{Format: lake.RawFormat, Dataset: "classicmodels", Run: run},
 		Table:  table.Name, Mode: dataset.Full, Columns: table.Columns, Key: table.Key,
@@ -38,7 +44,6 @@ func Land(t testing.TB, s lake.Store, table Table, run lake.Run) string {
 	if table.Watermark != nil {
 		manifest.Mode, manifest.Watermark = dataset.Incremental, table.Watermark
 	}
-	const perFile = 3
 	for i := 0; i < len(table.Rows); i += perFile {
 		rows := table.Rows[i:min(i+perFile, len(table.Rows))]
 		file, err := lake.Write(context.Background(), s, lake.RawPart(table.Name, run, len(manifest.Files)), func(w io.Writer) error {

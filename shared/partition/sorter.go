@@ -11,7 +11,7 @@ import (
 )
 
 // mostRuns is how many runs are merged at once. Each takes a block of 128 KiB while it is, so 128 take 16 MiB; with the
-// default buffer they are 2 GiB of rows. Of a larger table the runs are first merged to longer ones.
+// default buffer they are 1.5 GiB of rows. Of a larger table the runs are first merged to longer ones.
 const mostRuns = 128
 
 // sorter orders rows by partition and key in bounded memory: what does not fit is sorted in runs on the local disk, which are
