@@ -127,6 +127,10 @@ func TestRowsBecomeRecommendations(t *testing.T) {
 
 	t.Run("counts and checksums agree at every stage", func(t *testing.T) { s.stagesAgree(t, s.firstRun) })
 	t.Run("the training set equals an independent join", func(t *testing.T) { s.trainingSetEqualsJoin(t, s.firstRun) })
+	t.Run("Athena joins the same", func(t *testing.T) {
+		athenaJoinsTheSame(t, s.aws, s.outputs["QueryWorkGroupName"])
+		s.athenaIsGranted(t)
+	})
 	t.Run("the model beats popularity and every product and customer is in it", func(t *testing.T) { s.modelIsGood(t, first) })
 	t.Run("events become recommendations", func(t *testing.T) { s.eventsAreServed(t, first) })
 	t.Run("a batch of events delivered again has no second effect", func(t *testing.T) { s.repeatedBatchHasNoSecondEffect(t) })

@@ -44,16 +44,23 @@ func (s *system) apiAnswers(t *testing.T, version string) {
 	require.Equal(t, http.StatusForbidden, response.StatusCode)
 }
 
-// iamIsEnforced takes the partitioner's role and does what it may and what it may not: without the refusals, everything
-// else here would prove nothing about the roles.
-func (s *system) iamIsEnforced(t *testing.T) {
-	function := s.outputs["PartitionerFunctionName"]
+// as takes the role of a function, named by the stack's output.
+func (s *system) as(t *testing.T, output string) aws.Config {
+	t.Helper()
+	function := s.outputs[output]
 	configuration, err := lambda.NewFromConfig(s.aws).GetFunctionConfiguration(t.Context(), &lambda.GetFunctionConfigurationInput{FunctionName: &function})
 	require.NoError(t, err)
 	assumed, err := sts.NewFromConfig(s.aws).AssumeRole(t.Context(), &sts.AssumeRoleInput{RoleArn: configuration.Role, RoleSessionName: aws.String("end-to-end")})
 	require.NoError(t, err)
 	as := s.aws.Copy()
 	as.Credentials = credentials.NewStaticCredentialsProvider(*assumed.Credentials.AccessKeyId, *assumed.Credentials.SecretAccessKey, *assumed.Credentials.SessionToken)
+	return as
+}
+
+// iamIsEnforced takes the partitioner's role and does what it may and what it may not: without the refusals, everything
+// else here would prove nothing about the roles.
+func (s *system) iamIsEnforced(t *testing.T) {
+	as := s.as(t, "PartitionerFunctionName")
 	bucket := lake.NewBucket(as, s.outputs["LakeBucketName"])
 
 	body, _, err := bucket.Get(t.Context(), lake.RawMarker("ratings", s.firstRun))

@@ -72,7 +72,7 @@ const (
 	// four times, categories more. An estimate that is too low is found out while loading.
 	unpacked = 5
 	// valuesPerSecond is how many values one vCPU reads, joins, writes and reads back, measured: see docs/decisions.md.
-	valuesPerSecond = 4e6
+	valuesPerSecond = 3.5e6
 )
 
 // estimate is about how many bytes a lookup table takes in memory.
