@@ -27,19 +27,22 @@ const columnsKey = "millrace.columns"
 const (
 	blockRows  = 4096
 	blockBytes = 64 << 10
+	// keptBytes of a block's memory serve the next one; more is a large value's, and is let go.
+	keptBytes = 1 << 20
+	// blockHeader is room for two numbers in front of the data.
+	blockHeader = 2 * binary.MaxVarintLen64
 )
 
 // Writer appends rows to one file. The same rows give the same bytes, so a retried
 // extraction writes the same object; the framing is written here because hamba/avro writes
 // the header's metadata in Go's random map order.
 type Writer struct {
-	cols       []schema.Column
-	dst        io.Writer
-	sync       [16]byte
-	block      []byte
-	compressed []byte
-	frame      []byte
-	rows       int64
+	cols  []schema.Column
+	dst   io.Writer
+	sync  [16]byte
+	block []byte
+	frame []byte
+	rows  int64
 }
 
 // NewWriter writes the header for rows of these columns to w.
@@ -91,19 +94,27 @@ func (w *Writer) Append(row schema.Row) error {
 func (w *Writer) Close() error { return w.flush() }
 
 // flush writes: rows, bytes, snappy data with the big-endian CRC of the plain data, sync marker.
+// The data is compressed into its place in the frame, which begins before it.
 func (w *Writer) flush() error {
 	if w.rows == 0 {
 		return nil
 	}
-	w.compressed = snappy.Encode(w.compressed[:cap(w.compressed)], w.block)
-	w.frame = binary.AppendVarint(w.frame[:0], w.rows)
-	w.frame = binary.AppendVarint(w.frame, int64(len(w.compressed)+crc32.Size))
-	w.frame = append(w.frame, w.compressed...)
-	w.frame = binary.BigEndian.AppendUint32(w.frame, crc32.ChecksumIEEE(w.block))
-	w.frame = append(w.frame, w.sync[:]...)
-	w.block, w.rows = w.block[:0], 0
-	if _, err := w.dst.Write(w.frame); err != nil {
+	if most := blockHeader + snappy.MaxEncodedLen(len(w.block)) + crc32.Size + len(w.sync); cap(w.frame) < most {
+		w.frame = make([]byte, most)
+	}
+	compressed := snappy.Encode(w.frame[blockHeader:cap(w.frame)], w.block)
+	header := binary.AppendVarint(make([]byte, 0, blockHeader), w.rows)
+	header = binary.AppendVarint(header, int64(len(compressed)+crc32.Size))
+	start := blockHeader - len(header)
+	copy(w.frame[start:], header)
+	frame := w.frame[start : blockHeader+len(compressed)]
+	frame = binary.BigEndian.AppendUint32(frame, crc32.ChecksumIEEE(w.block))
+	frame = append(frame, w.sync[:]...)
+	if _, err := w.dst.Write(frame); err != nil {
 		return fmt.Errorf("avro block: %w", err)
+	}
+	if w.block, w.rows = w.block[:0], 0; cap(w.block) > keptBytes {
+		w.block, w.frame = nil, nil // of a row that was larger than others
 	}
 	return nil
 }

@@ -43,10 +43,22 @@ type Rows struct {
 // New starts a checksum over rows of these columns.
 func New(cols []schema.Column) *Rows { return &Rows{cols: cols} }
 
+// longText bytes and more are not copied into the row's text: a row may hold hundreds of MiB.
+const longText = 4 << 10
+
 // Add adds one row and returns its CRC32.
 func (r *Rows) Add(row schema.Row) uint32 {
-	r.text = AppendText(r.text[:0], r.cols, row)
-	crc := crc32.ChecksumIEEE(r.text)
+	crc, text := uint32(0), r.text[:0]
+	for i := range row {
+		if long := row[i].Bytes; len(long) >= longText && !row[i].Null && (r.cols[i].Kind == schema.String || r.cols[i].Kind == schema.Bytes) {
+			crc = crc32.Update(crc, crc32.IEEETable, appendSeparator(text, i))
+			crc, text = crc32.Update(crc, crc32.IEEETable, long), text[:0]
+			continue
+		}
+		text = appendText(text, i, &r.cols[i], &row[i])
+	}
+	r.text = text
+	crc = crc32.Update(crc, crc32.IEEETable, text)
 	r.sum.Add(crc)
 	return crc
 }
@@ -57,16 +69,24 @@ func (r *Rows) Sum() Sum { return r.sum }
 // AppendText appends a row's canonical text.
 func AppendText(dst []byte, cols []schema.Column, row schema.Row) []byte {
 	for i := range row {
-		if i > 0 {
-			dst = append(dst, Separator)
-		}
-		if row[i].Null {
-			dst = append(dst, Null)
-		} else {
-			dst = cols[i].AppendText(dst, &row[i])
-		}
+		dst = appendText(dst, i, &cols[i], &row[i])
 	}
 	return dst
+}
+
+func appendText(dst []byte, i int, c *schema.Column, v *schema.Value) []byte {
+	dst = appendSeparator(dst, i)
+	if v.Null {
+		return append(dst, Null)
+	}
+	return c.AppendText(dst, v)
+}
+
+func appendSeparator(dst []byte, i int) []byte {
+	if i == 0 {
+		return dst
+	}
+	return append(dst, Separator)
 }
 
 // Add adds a row by its CRC32.

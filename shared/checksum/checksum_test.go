@@ -1,6 +1,7 @@
 package checksum_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"hash/crc32"
 	"math/rand/v2"
@@ -8,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
 
 	"github.com/millrace/millrace/shared/checksum"
 	"github.com/millrace/millrace/shared/schema"
@@ -73,6 +75,19 @@ func TestEveryChangeShows(t *testing.T) {
 	} {
 		require.NotEqual(t, want, sum(change(sample())), name)
 	}
+}
+
+func TestLongTextCountsAsShortTextDoes(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		cols := []schema.Column{{Kind: schema.Bytes}, {Kind: schema.Int, Nullable: true}, {Kind: schema.String, Nullable: true}, {Kind: schema.Bytes}}
+		long := func(name string) []byte {
+			return bytes.Repeat([]byte(rapid.StringN(1, 5, 8).Draw(t, name)), rapid.SampledFrom([]int{0, 1, 900, 4096, 5000}).Draw(t, "times"))
+		}
+		row := schema.Row{{Bytes: long("a")}, {Int: 5, Bytes: long("stale")}, {Null: rapid.Bool().Draw(t, "null"), Bytes: long("b")}, {Bytes: long("c")}}
+		rows := checksum.New(cols)
+		require.Equal(t, crc32.ChecksumIEEE(checksum.AppendText(nil, cols, row)), rows.Add(row))
+	})
 }
 
 func TestSumSurvivesJSON(t *testing.T) {

@@ -5,21 +5,32 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
 
+	"github.com/millrace/millrace/shared/checksum"
 	"github.com/millrace/millrace/shared/schema"
 )
 
-// decode turns a row of the driver into values; an error names the column and the row's key.
-func (t *Table) decode(row schema.Row, values []driver.Value) error {
+// decode turns a row of the driver into values; an error names the column and the row's key. It
+// returns the columns whose text is not UTF-8 and is to be NULL; they still hold it.
+func (t *Table) decode(row schema.Row, values []driver.Value) (invalid []int, err error) {
 	for i, value := range values {
-		if err := t.decodeColumn(&row[i], i, value); err != nil {
-			return fmt.Errorf("column %s, %s: %w", t.Columns[i].Name, t.rowName(values), err)
+		err := t.decodeColumn(&row[i], i, value)
+		switch {
+		case err == nil:
+		case errors.Is(err, errZeroDate) && t.options.ZeroDates == NullZeroDates:
+			t.zeroes[t.Columns[i].Name]++
+			row[i] = schema.Value{Null: true}
+		case errors.Is(err, errInvalidText) && t.options.InvalidText == NullInvalidText && !slices.Contains(t.key, i):
+			row[i].Bytes, invalid = value.([]byte), append(invalid, i)
+		default:
+			return nil, fmt.Errorf("column %s, %s: %w", t.Columns[i].Name, t.rowName(values), err)
 		}
 	}
-	return nil
+	return invalid, nil
 }
 
 func (t *Table) decodeColumn(v *schema.Value, i int, value driver.Value) error {
@@ -28,13 +39,23 @@ func (t *Table) decodeColumn(v *schema.Value, i int, value driver.Value) error {
 		return nil
 	}
 	v.Null = false
-	err := t.decoders[i](v, value)
-	if err != nil && errors.Is(err, errZeroDate) && t.options.ZeroDates == NullZeroDates {
-		t.zeroes[t.Columns[i].Name]++
-		*v = schema.Value{Null: true}
-		return nil
+	return t.decoders[i](v, value)
+}
+
+// nullInvalid makes the texts NULL and counts them. It returns the checksum that the row has then;
+// the server's is of the texts as they are, so it is compared before. Where it differs it is
+// returned as it is: the row was altered on the way, and the caller sees it.
+func (t *Table) nullInvalid(row schema.Row, invalid []int, crc uint32) uint32 {
+	sum := checksum.New(t.Columns)
+	equal := sum.Add(row) == crc
+	for _, i := range invalid {
+		t.invalid[t.Columns[i].Name]++
+		row[i] = schema.Value{Null: true}
 	}
-	return err
+	if equal {
+		return sum.Add(row)
+	}
+	return crc
 }
 
 // decoder reads what the driver gives for a value that is not NULL. It is chosen once per column
@@ -85,9 +106,11 @@ func decodeClock(parse func([]byte) (int64, error)) func(*schema.Value, []byte) 
 	}
 }
 
+var errInvalidText = errors.New("is not valid UTF-8: repair the row, make the column binary, or set invalid_text: \"null\" for the table in the dataset to extract it as NULL")
+
 func decodeString(v *schema.Value, text []byte) error {
 	if !utf8.Valid(text) {
-		return fmt.Errorf("its text is not valid UTF-8 (%s): repair the row, or make the column binary", excerpt(text))
+		return fmt.Errorf("its text (%s) %w", excerpt(text), errInvalidText)
 	}
 	v.Bytes = text
 	return nil

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/millrace/millrace/shared/schema"
@@ -20,7 +21,11 @@ func (t *Table) Read(ctx context.Context, r Range, limit int, visit func(row sch
 	if err != nil {
 		return nil, err
 	}
-	query := "SELECT " + quoteAll(schema.Names(t.Columns)) + ", CRC32(" + t.serverText() + ")" + source
+	columns := make([]string, len(t.Columns))
+	for i, c := range t.Columns {
+		columns[i] = selected(c, t.types[i], quote(c.Name))
+	}
+	query := "SELECT " + strings.Join(columns, ", ") + ", CRC32(" + t.serverText() + ")" + source
 	by := t.order(r).columns
 	if by != nil {
 		// One more row than wanted: its place is where the next chunk begins.
@@ -29,17 +34,21 @@ func (t *Table) Read(ctx context.Context, r Range, limit int, visit func(row sch
 	row := make(schema.Row, len(t.Columns))
 	var crc schema.Value
 	n := 0
-	err = t.stream(ctx, query, args, func(values []driver.Value) error {
-		if err := t.decode(row, values[:len(row)]); err != nil {
+	err = t.stream(ctx, query, args, func(values []driver.Value) (err error) {
+		if by != nil && n == limit {
+			next, err = t.decodePlace(row, by, func(at int) driver.Value { return values[at] })
 			return err
 		}
-		if by != nil && n == limit {
-			next = t.place(by, row)
-			return nil
-		}
 		n++
+		invalid, err := t.decode(row, values[:len(row)])
+		if err != nil {
+			return err
+		}
 		if err := decodeUint(&crc, values[len(row)]); err != nil {
 			return fmt.Errorf("%s is longer than the server's max_allowed_packet, so that the server cannot compute its checksum: raise it above the longest row", t.RowName(row))
+		}
+		if invalid != nil {
+			return visit(row, t.nullInvalid(row, invalid, uint32(crc.Int)))
 		}
 		return visit(row, uint32(crc.Int))
 	})
@@ -63,19 +72,24 @@ func (t *Table) KeyAt(ctx context.Context, r Range, offset int64) (place []strin
 	columns := quoteAll(t.names(by))
 	query := fmt.Sprintf("SELECT %s%s ORDER BY %s LIMIT 1 OFFSET %d", columns, source, columns, offset)
 	row := make(schema.Row, len(t.Columns))
-	err = t.stream(ctx, query, args, func(values []driver.Value) error {
-		for i, at := range by {
-			if err := t.decodeColumn(&row[at], at, values[i]); err != nil {
-				return err
-			}
-		}
-		place = t.place(by, row)
-		return nil
+	err = t.stream(ctx, query, args, func(values []driver.Value) (err error) {
+		place, err = t.decodePlace(row, by, func(at int) driver.Value { return values[slices.Index(by, at)] })
+		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("table %s: %w", t.Name, err)
 	}
 	return place, nil
+}
+
+// decodePlace decodes a place's columns alone: its row belongs to the next chunk.
+func (t *Table) decodePlace(row schema.Row, by []int, value func(column int) driver.Value) ([]string, error) {
+	for _, at := range by {
+		if err := t.decodeColumn(&row[at], at, value(at)); err != nil {
+			return nil, fmt.Errorf("column %s: %w", t.Columns[at].Name, err)
+		}
+	}
+	return t.place(by, row), nil
 }
 
 // stream runs a prepared statement on the snapshot's connection and visits its rows as the

@@ -84,6 +84,12 @@ func (t *Table) introspect(ctx context.Context) error {
 			return err
 		}
 	}
+	if t.options.InvalidText == NullInvalidText {
+		for i := range t.Columns {
+			// A key that is NULL would be no key: invalid text in it fails.
+			t.Columns[i].Nullable = t.Columns[i].Nullable || t.Columns[i].Kind == schema.String && !slices.Contains(t.key, i)
+		}
+	}
 	return nil
 }
 

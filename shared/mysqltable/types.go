@@ -48,7 +48,7 @@ func (d declared) arg(i, missing int) int {
 
 // ErrUnsupported says that a column's type cannot be carried exactly.
 var ErrUnsupported = errors.New("cannot be carried exactly (docs/types.md lists the types that can): " +
-	"name a view in the dataset that leaves the column out or converts it, such as ST_AsBinary(column) for a geometry")
+	"name a view in the dataset that leaves the column out or converts it, such as VEC_ToText(column) (MariaDB) or VECTOR_TO_STRING(column) (MySQL) for a vector")
 
 var integerBits = map[string]int{"tinyint": 8, "smallint": 16, "mediumint": 24, "int": 32, "integer": 32, "bigint": 64}
 
@@ -76,10 +76,13 @@ func Column(name, columnType string, nullable bool) (schema.Column, error) {
 		c.Kind = schema.Float
 	case "double", "real":
 		c.Kind = schema.Double
-	case "char", "varchar", "tinytext", "text", "mediumtext", "longtext", "enum", "set", "json":
+	case "char", "varchar", "tinytext", "text", "mediumtext", "longtext", "enum", "set", "json",
+		"uuid", "inet4", "inet6":
 		c.Kind = schema.String
 	case "binary", "varbinary", "tinyblob", "blob", "mediumblob", "longblob":
 		c.Kind = schema.Bytes
+	case "geometry", "point", "linestring", "polygon", "multipoint", "multilinestring", "multipolygon", "geometrycollection", "geomcollection":
+		c.Kind = schema.Bytes // as the server stores it: four bytes SRID, little-endian, then WKB
 	case "date":
 		c.Kind = schema.Date
 	case "datetime":
@@ -92,6 +95,11 @@ func Column(name, columnType string, nullable bool) (schema.Column, error) {
 		return c, fmt.Errorf("column %s: type %s %w", name, columnType, ErrUnsupported)
 	}
 	return c, nil
+}
+
+// isGeometry tells the one kind of bytes that the server does not take for a string.
+func (d declared) isGeometry(c schema.Column) bool {
+	return c.Kind == schema.Bytes && !strings.HasSuffix(d.base, "binary") && !strings.HasSuffix(d.base, "blob")
 }
 
 // mayBeZero tells the kinds in which MySQL stores dates that no calendar has: 0000-00-00, 2020-00-15.

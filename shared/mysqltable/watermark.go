@@ -3,6 +3,7 @@ package mysqltable
 import (
 	"context"
 	"database/sql/driver"
+	"errors"
 	"fmt"
 
 	"github.com/millrace/millrace/shared/schema"
@@ -29,14 +30,16 @@ func (t *Table) High(ctx context.Context, column string) (high *string, nulls bo
 	query := fmt.Sprintf("SELECT MAX(%[1]s), EXISTS (SELECT 1 FROM %[3]s WHERE %[2]s IS NULL) FROM %[3]s", quote(column), value, quote(t.Name))
 	var greatest, exists schema.Value
 	err = t.stream(ctx, query, nil, func(values []driver.Value) error {
-		if err := t.decodeColumn(&greatest, at[0], values[0]); err != nil {
+		err := t.decodeColumn(&greatest, at[0], values[0])
+		none := errors.Is(err, errZeroDate) && t.options.ZeroDates == NullZeroDates
+		if err != nil && !none {
 			return fmt.Errorf("column %s: %w", column, err)
 		}
-		if !greatest.Null {
+		if !greatest.Null && !none {
 			text := string(schema.AppendText(nil, c, greatest))
 			high = &text
 		}
-		err := decodeInt(&exists, values[1])
+		err = decodeInt(&exists, values[1])
 		nulls = exists.Int != 0
 		return err
 	})
