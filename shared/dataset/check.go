@@ -2,10 +2,13 @@ package dataset
 
 import (
 	"maps"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/millrace/millrace/shared/transform"
 )
 
 type report func(format string, args ...any)
@@ -27,7 +30,12 @@ func (d *Dataset) checkTables(problem report) {
 			problem("tables.%s.key: missing: of the rows that an incremental table has for a key, the newest counts", name)
 		}
 		repeated(problem, "tables."+name+".key", t.Key)
-		repeated(problem, "tables."+name+".partition_by", t.PartitionBy)
+		// Which columns there are only the table itself says: partition.Write looks again.
+		if _, err := transform.ParseAll(t.PartitionBy, func(string) bool { return false }); err != nil {
+			for line := range strings.Lines(err.Error()) {
+				problem("tables.%s.partition_by: %s", name, strings.TrimSpace(line))
+			}
+		}
 	}
 }
 
@@ -128,10 +136,35 @@ func (d *Dataset) checkEvent(problem report) {
 			problem("event.%s: missing: the name of the event's field", field.name)
 		}
 	}
+	for _, w := range []struct {
+		name  string
+		value float64
+		want  string
+		ok    bool
+	}{
+		{"view", e.Weights.View, "a number above zero", e.Weights.View > 0},
+		{"cart", e.Weights.Cart, "a number above zero", e.Weights.Cart > 0},
+		{"quantity", e.Weights.Quantity, "zero or more", e.Weights.Quantity >= 0},
+		{"decay", e.Weights.Decay, "above 0, at most 1", e.Weights.Decay > 0 && e.Weights.Decay <= 1},
+	} {
+		if !w.ok || math.IsInf(w.value, 0) {
+			problem("event.weights.%s: %v, want %s", w.name, w.value, w.want)
+		}
+	}
 	for _, field := range slices.Sorted(maps.Keys(e.Features)) {
 		if column := e.Features[field]; !slices.ContainsFunc(d.Users.Features, func(f Feature) bool { return f.Column == column }) {
 			problem("event.features.%s: %q is not one of users.features", field, column)
 		}
+	}
+}
+
+func (d *Dataset) checkRecommendations(problem report) {
+	r := d.Recommendations
+	if r.Hide != "" && r.Hide != HideNothing && r.Hide != HideBought {
+		problem("recommendations.hide: %q is neither %q nor %q", r.Hide, HideNothing, HideBought)
+	}
+	if c := r.PerCategory; (c.Column == "") != (c.AtMost == 0) || c.AtMost < 0 {
+		problem("recommendations.per_category: {column: %s, at_most: %d}: want a column of %s and a number above zero, or neither", c.Column, c.AtMost, d.Items.Table)
 	}
 }
 

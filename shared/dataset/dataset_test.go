@@ -120,3 +120,34 @@ func TestHowATableIsExtractedIsReadAndChecked(t *testing.T) {
 		"key: [orderNumber]\n    extract: {mode: full", "extract: {watermark: at, mode: incremental", 1)))
 	require.ErrorContains(t, err, "tables.orders.key: missing")
 }
+
+func TestWeightsOfEventsHaveDefaultsFieldByField(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("classicmodels.yaml")
+	require.NoError(t, err)
+	line := "weights: {view: 1, cart: 3, quantity: 1, decay: 0.4}"
+	require.Contains(t, string(text), line)
+	for replaced, want := range map[string]dataset.Weights{
+		"":                                 {View: 1, Cart: 3, Quantity: 1, Decay: 0.4},
+		"weights: {cart: 5}":               {View: 1, Cart: 5, Quantity: 1, Decay: 0.4},
+		"weights: {quantity: 0, decay: 1}": {View: 1, Cart: 3, Quantity: 0, Decay: 1},
+	} {
+		d, err := dataset.Parse([]byte(strings.Replace(string(text), line, replaced, 1)))
+		require.NoError(t, err)
+		require.Equal(t, want, d.Event.Weights)
+	}
+}
+
+func TestRulesThatCannotBeFollowedAreRefused(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("classicmodels.yaml")
+	require.NoError(t, err)
+	_, err = dataset.Parse([]byte(strings.NewReplacer(
+		"decay: 0.4}", "decay: 1.5}", "view: 1,", "view: -1,", "hide: bought", "hide: everything", "at_most: 3", "at_most: 0",
+	).Replace(string(text))))
+	for _, part := range []string{
+		"event.weights.decay: 1.5, want above 0, at most 1", "event.weights.view: -1", `recommendations.hide: "everything"`, "recommendations.per_category",
+	} {
+		require.ErrorContains(t, err, part)
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/millrace/millrace/shared/asof"
 	"github.com/millrace/millrace/shared/dataset"
@@ -26,14 +27,15 @@ func FromLake(ctx context.Context, s lake.Store, d *dataset.Dataset, t lake.Trai
 		return Input{}, fmt.Errorf("training set of run %s: %w", t.Run, err)
 	}
 	for _, side := range []struct {
-		into *[]Entity
-		of   dataset.Entity
-	}{{&in.Users, d.Users}, {&in.Items, d.Items}} {
+		into    *[]Entity
+		of      dataset.Entity
+		columns []string // beside the features
+	}{{&in.Users, d.Users, nil}, {&in.Items, d.Items, d.Recommendations.Columns()}} {
 		table, there := tables[side.of.Table]
 		if !there {
 			return Input{}, fmt.Errorf("training set of run %s names no curated table %s among its parents: publish it again with this dataset file", t.Run, side.of.Table)
 		}
-		if *side.into, err = entityTable(ctx, s, side.of, table); err != nil {
+		if *side.into, err = entityTable(ctx, s, side.of, side.columns, table); err != nil {
 			return Input{}, fmt.Errorf("training set of run %s: %w", t.Run, err)
 		}
 	}
@@ -105,21 +107,28 @@ func (x *Interactions) adder(cols []schema.Column, names Columns) (func(schema.R
 	}, nil
 }
 
-// entityTable reads the id, the name and the features of every row.
-func entityTable(ctx context.Context, s lake.Store, e dataset.Entity, table *asof.Table) ([]Entity, error) {
+// entityTable reads the id, the name, the features and more columns of every row.
+func entityTable(ctx context.Context, s lake.Store, e dataset.Entity, more []string, table *asof.Table) ([]Entity, error) {
 	cols := table.Columns
 	names := []string{e.ID}
 	if e.Name != "" {
 		names = append(names, e.Name)
 	}
+	var values []string
 	for _, f := range e.Features {
-		names = append(names, f.Column)
+		values = append(values, f.Column)
 	}
+	for _, column := range more {
+		if !slices.Contains(values, column) {
+			values = append(values, column)
+		}
+	}
+	names = append(names, values...)
 	at, err := schema.Positions(cols, names)
 	if err != nil {
 		return nil, fmt.Errorf("table %s: %w", table.Name, err)
 	}
-	first := len(names) - len(e.Features) // of the features in at
+	first := len(names) - len(values)
 	list := make([]Entity, 0, table.Rows())
 	for row, err := range table.Each(ctx, s, changedKeys) {
 		if err != nil {
@@ -131,7 +140,7 @@ func entityTable(ctx context.Context, s lake.Store, e dataset.Entity, table *aso
 		}
 		for n, position := range at[first:] {
 			if v := row[position]; !v.Null {
-				entity.Values[e.Features[n].Column] = schema.Text(cols[position], v)
+				entity.Values[values[n]] = schema.Text(cols[position], v)
 			}
 		}
 		list = append(list, entity)
