@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"os"
 	"strings"
 	"testing"
@@ -22,6 +23,7 @@ import (
 	"github.com/millrace/millrace/shared/model"
 	"github.com/millrace/millrace/shared/parquetwriter"
 	"github.com/millrace/millrace/shared/schema"
+	"github.com/millrace/millrace/shared/train"
 )
 
 const lakeRun = lake.Run("20261122T020000Z")
@@ -61,7 +63,7 @@ func setup(t *testing.T) *bundle {
 	for p := range 34 {
 		line := p % 4
 		products = append(products, schema.Row{s(fmt.Sprintf("S%02d", p)), s(fmt.Sprintf("Model %d", p)), s(fmt.Sprintf("Line %d", line)),
-			s("1:18"), s("Vendor"), {Int: 1234}, {Int: 5678}})
+			s("1:18"), s("Vendor"), {Int: 9}, {Int: 1234}, {Int: 5678}})
 	}
 	for c := range 40 {
 		for n := range 7 { // of the eight products of the customer's line
@@ -70,7 +72,7 @@ func setup(t *testing.T) *bundle {
 	}
 	parents := []lake.Parent{
 		curated(t, store, "products", []schema.Column{text("productCode", false), text("productName", false), text("productLine", false),
-			text("productScale", false), text("productVendor", false), money("buyPrice"), money("MSRP")}, products),
+			text("productScale", false), text("productVendor", false), {Name: "quantityInStock", Kind: schema.Int, Bits: 16}, money("buyPrice"), money("MSRP")}, products),
 		curated(t, store, "customers", []schema.Column{id, text("customerName", false), text("city", false), text("country", false), money("creditLimit")}, customers),
 	}
 	b := &bundle{store: store, metrics: &bytes.Buffer{}}
@@ -179,7 +181,7 @@ func TestTrainingSetBecomesAModel(t *testing.T) {
 			cold = append(cold, e.ID+" "+e.Name)
 		}
 		if e.ID == "S05" {
-			require.Equal(t, features.Record{"productLine": "Line 1", "productScale": "1:18", "productVendor": "Vendor", "buyPrice": "12.34", "MSRP": "56.78"}, e.Features)
+			require.Equal(t, features.Record{"productLine": "Line 1", "productScale": "1:18", "productVendor": "Vendor", "quantityInStock": "9", "buyPrice": "12.34", "MSRP": "56.78"}, e.Features)
 		}
 	}
 	require.Equal(t, []string{"S32 Model 32", "S33 Model 33"}, cold)
@@ -223,6 +225,89 @@ func TestRetryAfterACrashWritesTheSameObjects(t *testing.T) {
 	require.NoError(t, b.store.Put(t.Context(), lake.ModelDir(b.version)+model.ItemsFile, strings.NewReader("half")))
 	require.NoError(t, b.trainer.Handle(t.Context(), success))
 	require.Equal(t, first, b.objects(t))
+}
+
+// activate publishes a model of the given interactions beside the setup's and says that it is the active one.
+func (b *bundle) activate(t *testing.T, rows func(user, product int) bool) {
+	t.Helper()
+	x := &train.Interactions{}
+	for c := range 40 {
+		for p := range 32 {
+			if rows(c, p) {
+				require.NoError(t, x.Add(fmt.Sprint(100+c), fmt.Sprintf("S%02d", p), 1))
+			}
+		}
+	}
+	content, err := train.Run(t.Context(), train.Input{Interactions: x}, train.Settings{Dimension: 4, Epochs: 4}, nil)
+	require.NoError(t, err)
+	manifest, _, err := model.Write(t.Context(), model.Destination{Store: b.store, Dir: lake.ModelDir("yesterday"), Version: "yesterday", Dataset: "classicmodels"}, content)
+	require.NoError(t, err)
+	require.NoError(t, lake.WriteActiveModel(t.Context(), b.store, func() (lake.ActiveModel, error) {
+		return lake.ActiveModel{Version: manifest.Version, Manifest: lake.Parent{Key: lake.ModelMarker("yesterday")}, Since: time.Unix(1, 0)}, nil
+	}))
+}
+
+func TestTheOperatorIsToldOnceThatAModelIsRejected(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	var ratings []schema.Row
+	random := rand.New(rand.NewPCG(1, 1))
+	for c := range 40 { // nothing but popularity can be learned
+		for range 7 {
+			x := random.Float64()
+			ratings = append(ratings, schema.Row{{Int: int64(100 + c)}, {Bytes: fmt.Appendf(nil, "S%02d", int(32*x*x))}, {Int: 3}})
+		}
+	}
+	b.set.Files = []lake.File{file(t, b.store, lake.TrainingPart("classicmodels", lakeRun, 1), b.set.Columns, ratings)}
+	b.publish(t)
+	require.NoError(t, b.trainer.Handle(t.Context(), event(t, "trainer-training-success.json")))
+	a, err := model.Open(t.Context(), b.store, lake.ModelMarker(b.version))
+	require.NoError(t, err)
+	require.Equal(t, lake.Rejected, a.Manifest.State)
+	require.Contains(t, b.metrics.String(), `"ModelsRejected":1`)
+	body, first, err := b.store.Get(t.Context(), lake.ModelRejection(b.version))
+	require.NoError(t, err)
+	var told struct{ Version, Reason string }
+	require.NoError(t, json.NewDecoder(body).Decode(&told))
+	require.Equal(t, b.version, told.Version)
+	require.Equal(t, a.Manifest.Reason, told.Reason)
+
+	require.NoError(t, b.trainer.Handle(t.Context(), event(t, "trainer-training-success.json")))
+	_, again, err := b.store.Get(t.Context(), lake.ModelRejection(b.version))
+	require.NoError(t, err)
+	require.Equal(t, first, again, "the operator is told once")
+	require.NoError(t, b.store.Delete(t.Context(), lake.ModelRejection(b.version)))
+	require.NoError(t, b.trainer.Handle(t.Context(), event(t, "trainer-training-success.json")))
+	_, _, err = b.store.Get(t.Context(), lake.ModelRejection(b.version))
+	require.NoError(t, err, "a crash after the manifest")
+}
+
+func TestAModelThatIsAsGoodAsTheActiveOneReplacesIt(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.activate(t, func(user, product int) bool { return product%4 == user%4 && (user+product/4)%8 < 6 })
+	require.NoError(t, b.trainer.Handle(t.Context(), event(t, "trainer-training-success.json")))
+	a, err := model.Open(t.Context(), b.store, lake.ModelMarker(b.version))
+	require.NoError(t, err)
+	require.Equal(t, lake.Candidate, a.Manifest.State, a.Manifest.Reason)
+	m, err := a.Metrics(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, "yesterday", m.Active.Version)
+	require.NotZero(t, m.Active.Model.NDCG)
+	require.NotNil(t, m.ColdStart.UserSide.FromFeatures)
+	require.NotNil(t, m.ColdStart.ItemSide.FoldedIn)
+}
+
+func TestAnActiveModelFromElsewhereIsNoObstacle(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	require.NoError(t, lake.WriteActiveModel(t.Context(), b.store, func() (lake.ActiveModel, error) {
+		return lake.ActiveModel{Version: "gone", Manifest: lake.Parent{Key: lake.ModelMarker("gone")}, Since: time.Unix(1, 0)}, nil
+	}))
+	require.NoError(t, b.trainer.Handle(t.Context(), event(t, "trainer-training-success.json")))
+	a, err := model.Open(t.Context(), b.store, lake.ModelMarker(b.version))
+	require.NoError(t, err)
+	require.Equal(t, lake.Candidate, a.Manifest.State)
 }
 
 func TestSearchEndsInTimeToPublish(t *testing.T) {

@@ -14,6 +14,9 @@ const activeModelKey = "models/_ACTIVE.json"
 
 const activeModelFormat = "millrace/active/1"
 
+// ModelRejection is the key of an object that says why the trainer rejected a version: its creation is the event for the operator.
+func ModelRejection(version string) string { return ModelDir(version) + "_REJECTED.json" }
+
 // ActiveModel says in the lake which version the database serves, for those who cannot ask the database.
 type ActiveModel struct {
 	Format   string    `json:"format"`

@@ -2,6 +2,7 @@ package train
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -74,7 +75,10 @@ type Active struct {
 	Pairs    []model.Pair
 }
 
-// ReadActive reads an artifact as the model to compare with.
+// ErrNotComparable says that an artifact does not say enough to be trained again.
+var ErrNotComparable = errors.New("the artifact does not say what it was trained on and how")
+
+// ReadActive reads an artifact as the model to compare with: ErrNotComparable if it is one from elsewhere.
 func ReadActive(ctx context.Context, a *model.Artifact) (*Active, error) {
 	m, err := a.Metrics(ctx)
 	if err != nil {
@@ -88,7 +92,7 @@ func ReadActive(ctx context.Context, a *model.Artifact) (*Active, error) {
 		active.Pairs = append(active.Pairs, pair)
 	}
 	if s := m.Settings; len(active.Pairs) == 0 || s.Dimension < 1 || s.Epochs < 1 || s.Alpha0 <= 0 || s.Lambda <= 0 {
-		return nil, fmt.Errorf("model %s does not say what it was trained on and how", active.Version)
+		return nil, fmt.Errorf("model %s: %w", active.Version, ErrNotComparable)
 	}
 	return active, nil
 }

@@ -47,6 +47,7 @@ func TestEntitiesAreThoseOfTheRunThoughOnlyChangesWereExtracted(t *testing.T) {
 	}
 	require.Equal(t, map[string]any{"103": "Rennes", "112": "Las Vegas", "119": "São Paulo", "121": "Stavern"}, cities)
 	require.Len(t, in.Items, 4)
+	require.Contains(t, in.Items[0].Values, "quantityInStock", "recommendations depend on it, and no feature is made of it")
 
 	require.NoError(t, s.Delete(t.Context(), lake.CuratedMarker("customers", monday)))
 	_, err = train.FromLake(t.Context(), s, shop, result.Marker)

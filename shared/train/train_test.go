@@ -15,6 +15,7 @@ import (
 	"github.com/millrace/millrace/shared/als"
 	"github.com/millrace/millrace/shared/features"
 	"github.com/millrace/millrace/shared/lake"
+	"github.com/millrace/millrace/shared/model"
 	"github.com/millrace/millrace/shared/train"
 )
 
@@ -103,6 +104,88 @@ func TestChanceIsRejected(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, lake.Rejected, content.Metrics.State)
 	require.Contains(t, content.Metrics.Reason, "not better than popularity: recall@10")
+}
+
+// seenBy is what a model of the list was trained on.
+func seenBy(list []rating) (pairs []model.Pair) {
+	for _, r := range list {
+		pairs = append(pairs, model.Pair{User: r.user, Item: r.item, Weight: float32(r.weight)})
+	}
+	return pairs
+}
+
+func TestAModelThatIsSurelyWorseThanTheActiveOneIsRejected(t *testing.T) {
+	t.Parallel()
+	input := train.Input{Interactions: collect(t, shop(4)), Active: &train.Active{
+		Version: "yesterday", Pairs: seenBy(shop(4)), Settings: model.Settings{Dimension: 8, Epochs: 8, Alpha0: .1, Lambda: .05},
+	}}
+	content, err := train.Run(t.Context(), input, train.Settings{Dimension: 1, Epochs: 2}, nil)
+	require.NoError(t, err)
+	m := content.Metrics
+	require.Equal(t, lake.Rejected, m.State, m.Reason)
+	require.Contains(t, m.Reason, "worse than the active model yesterday: recall@10")
+	require.Negative(t, m.Active.Gain.NDCGInterval.High)
+
+	// The same model again is no worse: the active one is asked without the pairs it has seen.
+	input = train.Input{Interactions: collect(t, shop(4)), Active: &train.Active{
+		Version: "yesterday", Pairs: append(seenBy(shop(4)), model.Pair{User: "gone", Item: "item-01", Weight: 1}),
+		Settings: model.Settings{Dimension: 4, Epochs: 4, Alpha0: .1, Lambda: .05},
+	}}
+	content, err = train.Run(t.Context(), input, quick, nil)
+	require.NoError(t, err)
+	m = content.Metrics
+	require.Equal(t, lake.Candidate, m.State, m.Reason)
+	require.InDelta(t, m.Model.NDCG, m.Active.Model.NDCG, .1)
+}
+
+// Whoever the active model does not know, it would serve what is popular.
+func TestUsersOfTodayAreServedByTheActiveModelWhatIsPopular(t *testing.T) {
+	t.Parallel()
+	strangers := seenBy(shop(5))
+	for k := range strangers {
+		strangers[k].User = "before " + strangers[k].User
+	}
+	input := train.Input{Interactions: collect(t, shop(5)), Active: &train.Active{
+		Version: "yesterday", Pairs: strangers, Settings: model.Settings{Dimension: 8, Epochs: 8, Alpha0: .1, Lambda: .05},
+	}}
+	content, err := train.Run(t.Context(), input, quick, nil)
+	require.NoError(t, err)
+	m := content.Metrics
+	require.Positive(t, m.Active.Model.NDCG)
+	require.InDelta(t, m.Popularity.NDCG, m.Active.Model.NDCG, .05)
+}
+
+// Four groups of users buy from four lines; the line and the group are features.
+func TestStrangersAreMeasuredByTheirFeaturesAndByWhatTheyAreFoldedInFrom(t *testing.T) {
+	t.Parallel()
+	users := make([]train.Entity, 60)
+	for u := range users {
+		users[u] = train.Entity{ID: fmt.Sprintf("user %02d", u), Values: features.Record{"group": fmt.Sprint(u % 4)}}
+	}
+	category := func(name string) []features.Field { return []features.Field{{Name: name, Kind: features.Category}} }
+	content, err := train.Run(t.Context(), train.Input{
+		Interactions: collect(t, shop(6)), Users: users, UserFields: category("group"), Items: items(), ItemFields: category("line"),
+	}, train.Settings{Dimension: 8, Epochs: 6}, nil)
+	require.NoError(t, err)
+	c := content.Metrics.ColdStart
+	require.Equal(t, 12, c.UserSide.HeldOut)
+	require.Equal(t, 6, c.ItemSide.HeldOut)
+	require.Greater(t, c.UserSide.FromFeatures.Model.NDCG, 1.5*c.UserSide.FromFeatures.Baseline.NDCG)
+	require.Greater(t, c.UserSide.FoldedIn.Model.NDCG, 1.3*c.UserSide.FoldedIn.Baseline.NDCG)
+	require.Greater(t, c.ItemSide.FromFeatures.Model.Recall, 1.5*c.ItemSide.FromFeatures.Baseline.Recall)
+	require.Greater(t, c.ItemSide.FoldedIn.Model.Recall, 1.3*c.ItemSide.FoldedIn.Baseline.Recall)
+
+	for k := range users { // features that say nothing
+		users[k].Values = features.Record{"group": fmt.Sprint(k / 4 % 4)}
+	}
+	content, err = train.Run(t.Context(), train.Input{
+		Interactions: collect(t, shop(6)), Users: users, UserFields: category("group"),
+	}, train.Settings{Dimension: 8, Epochs: 6}, nil)
+	require.NoError(t, err)
+	c = content.Metrics.ColdStart
+	require.Less(t, c.UserSide.FromFeatures.Model.NDCG, 1.4*c.UserSide.FromFeatures.Baseline.NDCG)
+	require.Nil(t, c.ItemSide.FromFeatures, "no features of items")
+	require.NotNil(t, c.ItemSide.FoldedIn)
 }
 
 // TestSameDataGivesTheSameModel is not parallel: it changes the number of cores of the process.
