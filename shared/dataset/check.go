@@ -121,8 +121,11 @@ func (d *Dataset) checkEntity(problem report, where string, e Entity) {
 		if f.Column == "" {
 			problem("%s.features: a feature has no column", where)
 		}
-		if f.Kind != Category && f.Kind != Number {
-			problem("%s.features.%s: kind %q is neither %q nor %q", where, f.Column, f.Kind, Category, Number)
+		if f.Kind != Category && f.Kind != Categories && f.Kind != Number {
+			problem("%s.features.%s: kind %q is neither %q, %q nor %q", where, f.Column, f.Kind, Category, Categories, Number)
+		}
+		if (f.Kind == Categories) != (f.Separator != "") {
+			problem("%s.features.%s: a separator is for %q, which needs one", where, f.Column, Categories)
 		}
 		columns = append(columns, f.Column)
 	}

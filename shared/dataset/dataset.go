@@ -93,14 +93,16 @@ type Entity struct {
 
 // Kinds of features.
 const (
-	Category = "category"
-	Number   = "number"
+	Category   = "category"
+	Categories = "categories"
+	Number     = "number"
 )
 
 // Feature is a column the model may use.
 type Feature struct {
-	Column string `yaml:"column"`
-	Kind   string `yaml:"kind"`
+	Column    string `yaml:"column"`
+	Kind      string `yaml:"kind"`
+	Separator string `yaml:"separator"` // of categories: what stands between two of them
 }
 
 // Event names the fields of a shop event.

@@ -25,6 +25,7 @@ type Encoder struct {
 	Users      int         `json:"users"`  // |U|, users with interactions
 	WeightUnit float64     `json:"weight_unit"`
 	Decay      float64     `json:"decay,omitempty"` // an item of a session weighs so much of the one after it; 0: not tuned on sessions
+	Blend      float64     `json:"blend,omitempty"` // weight of co-occurrences beside the embeddings (foldin.Space.Blend); 0: none
 	Gramian    []float32   `json:"gramian"`         // G = Σ v·vᵀ over the items with interactions, d×d row-major
 	MeanUser   []float32   `json:"mean_user"`       // mean of the trained user embeddings
 	UserSide   *Regression `json:"user_features,omitempty"`
@@ -87,6 +88,7 @@ func (e *Encoder) validate() error {
 	check(positive(e.Lambda), "lambda is %v", e.Lambda)
 	check(positive(e.WeightUnit), "weight_unit is %v", e.WeightUnit)
 	check(e.Decay >= 0 && e.Decay <= 1, "decay is %v", e.Decay)
+	check(e.Blend == 0 || positive(e.Blend), "blend is %v", e.Blend)
 	check(len(e.Gramian) == d*d && finite(e.Gramian), "gramian is not %d×%d finite numbers", d, d)
 	check(len(e.MeanUser) == d && finite(e.MeanUser), "mean_user is not %d finite numbers", d)
 	for n, g := range []*Regression{e.UserSide, e.ItemSide} {
@@ -99,7 +101,7 @@ func (e *Encoder) validate() error {
 			check(len(row) == d && finite(row), "%s: a row of weights is not %d finite numbers", side, d)
 		}
 		for _, f := range g.Encoding.Fields {
-			check(f.Kind == Category || f.Kind == Number, "%s: field %s has kind %q", side, f.Name, f.Kind)
+			check(f.Kind == Category || f.Kind == Number || f.Kind == Categories && f.Separator != "", "%s: field %s has kind %q", side, f.Name, f.Kind)
 			check(f.Kind != Number || positive(f.Deviation), "%s: field %s has deviation %v", side, f.Name, f.Deviation)
 		}
 	}

@@ -15,21 +15,37 @@ import (
 
 // Kinds of a field.
 const (
-	Category = "category" // one-hot
-	Number   = "number"   // standardised
+	Category   = "category"   // one-hot
+	Categories = "categories" // several of them, in one text with a separator: multi-hot
+	Number     = "number"     // standardised
 )
 
 // Field is a feature to fit.
 type Field struct {
-	Name string `json:"name"`
-	Kind string `json:"kind"`
+	Name      string `json:"name"`
+	Kind      string `json:"kind"`
+	Separator string `json:"separator,omitempty"` // of Categories: what stands between two of them
+}
+
+// values are the categories that a text names, normalised, each once.
+func (f Field) values(text string) []string {
+	if f.Kind == Category {
+		return []string{normal(text)}
+	}
+	var list []string
+	for _, part := range strings.Split(text, f.Separator) {
+		if value := normal(part); value != "" && !slices.Contains(list, value) {
+			list = append(list, value)
+		}
+	}
+	return list
 }
 
 // Record holds raw values as text by field name: a number as its decimal text. An absent field is unknown (NULL).
 type Record map[string]string
 
 // FieldEncoding is one fitted field. Its positions in the encoded vector follow those of the field before it:
-// for a category one for each of Categories and then `other`, for a number one.
+// for categories one for each of Categories and then `other`, for a number one.
 type FieldEncoding struct {
 	Field
 	Categories []string `json:"categories,omitempty"` // ascending
@@ -62,26 +78,31 @@ func FitEncoding(fields []Field, records []Record) (Encoding, error) {
 	for _, f := range fields {
 		fitted := FieldEncoding{Field: f}
 		switch f.Kind {
-		case Category:
-			fitted.Categories = frequentCategories(f.Name, records)
+		case Category, Categories:
+			if f.Kind == Categories && f.Separator == "" {
+				return Encoding{}, fmt.Errorf("feature %s: kind %s needs a separator", f.Name, f.Kind)
+			}
+			fitted.Categories = frequentCategories(f, records)
 		case Number:
 			var err error
 			if fitted.Mean, fitted.Deviation, err = meanAndDeviation(f.Name, records); err != nil {
 				return Encoding{}, err
 			}
 		default:
-			return Encoding{}, fmt.Errorf("feature %s: kind %q, want %s or %s", f.Name, f.Kind, Category, Number)
+			return Encoding{}, fmt.Errorf("feature %s: kind %q, want %s, %s or %s", f.Name, f.Kind, Category, Categories, Number)
 		}
 		e.Fields = append(e.Fields, fitted)
 	}
 	return e, nil
 }
 
-func frequentCategories(name string, records []Record) []string {
+func frequentCategories(f Field, records []Record) []string {
 	counts := map[string]int{}
 	for _, r := range records {
-		if value, known := r[name]; known {
-			counts[normal(value)]++
+		if text, known := r[f.Name]; known {
+			for _, value := range f.values(text) {
+				counts[value]++
+			}
 		}
 	}
 	var categories []string
@@ -141,10 +162,30 @@ func (e Encoding) Width() int {
 }
 
 func (f FieldEncoding) width() int {
-	if f.Kind == Category {
-		return len(f.Categories) + 1
+	if f.Kind == Number {
+		return 1
 	}
-	return 1
+	return len(f.Categories) + 1
+}
+
+// positions are those of a text's categories among the field's, ascending; that of `other` last, if one is unknown or there is none.
+func (f FieldEncoding) positions(text string, known bool) []int {
+	other := len(f.Categories)
+	var list []int
+	if known {
+		for _, value := range f.values(text) {
+			at, found := slices.BinarySearch(f.Categories, value)
+			if !found {
+				at = other
+			}
+			list = append(list, at)
+		}
+	}
+	if list == nil {
+		return []int{other}
+	}
+	slices.Sort(list)
+	return slices.Compact(list)
 }
 
 // Term is one non-zero position of an encoded vector.
@@ -161,14 +202,10 @@ func (e Encoding) Encode(r Record) []Term {
 	for _, f := range e.Fields {
 		text, known := r[f.Name]
 		switch f.Kind {
-		case Category:
-			at := len(f.Categories)
-			if known {
-				if n, found := slices.BinarySearch(f.Categories, normal(text)); found {
-					at = n
-				}
+		case Category, Categories:
+			for _, at := range f.positions(text, known) {
+				terms = append(terms, Term{Position: from + at, Value: 1})
 			}
-			terms = append(terms, Term{Position: from + at, Value: 1})
 		case Number:
 			if x, err := number(text); known && err == nil {
 				if z := min(clamp, max(-clamp, (x-f.Mean)/f.Deviation)); z != 0 {

@@ -25,6 +25,28 @@ func shopEncoding(t *testing.T) features.Encoding {
 	return e
 }
 
+func TestARecordMayBelongToSeveralCategories(t *testing.T) {
+	t.Parallel()
+	field := features.Field{Name: "tags", Kind: features.Categories, Separator: "|"}
+	e, err := features.FitEncoding([]features.Field{field}, []features.Record{{"tags": "Red|blue"}, {"tags": "red | green"}, {"tags": "blue"}, {"tags": "rare"}, {}})
+	require.NoError(t, err)
+	require.Equal(t, []string{"blue", "red"}, e.Fields[0].Categories)
+	for text, want := range map[string][]int{
+		"red|BLUE": {0, 1, 2}, "blue": {0, 1}, "blue|blue||": {0, 1}, "pink|red|rare": {0, 2, 3}, "": {0, 3}, "green": {0, 3},
+	} {
+		var got []int
+		for _, term := range e.Encode(features.Record{"tags": text}) {
+			got = append(got, term.Position)
+			require.Equal(t, 1.0, term.Value)
+		}
+		require.Equal(t, want, got, text)
+	}
+	require.Len(t, e.Encode(nil), 2, "other")
+	field.Separator = ""
+	_, err = features.FitEncoding([]features.Field{field}, nil)
+	require.ErrorContains(t, err, "needs a separator")
+}
+
 func TestEncodingGivesEveryRecordAPlace(t *testing.T) {
 	t.Parallel()
 	e := shopEncoding(t)

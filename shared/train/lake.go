@@ -45,7 +45,7 @@ func FromLake(ctx context.Context, s lake.Store, d *dataset.Dataset, t lake.Trai
 func fields(e dataset.Entity) []features.Field {
 	list := make([]features.Field, len(e.Features))
 	for n, f := range e.Features {
-		list[n] = features.Field{Name: f.Column, Kind: f.Kind}
+		list[n] = features.Field{Name: f.Column, Kind: f.Kind, Separator: f.Separator}
 	}
 	return list
 }
