@@ -3,8 +3,10 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 
+	"github.com/millrace/millrace/shared/dataset"
 	"github.com/millrace/millrace/shared/lake"
 )
 
@@ -19,6 +21,8 @@ type stage struct {
 	Rows     int64    `json:"rows"`
 	Detail   string   `json:"detail,omitempty"`
 	Marker   string   `json:"marker"`
+
+	mode string // of an extraction
 }
 
 // batch reads how far a run has come.
@@ -31,7 +35,12 @@ func (s *stack) batch(ctx context.Context, run lake.Run) ([]stage, error) {
 			return nil, err
 		}
 		if found {
-			raw.Done, raw.Rows, raw.Detail = true, manifest.Rows, manifest.Snapshot.Kind+" snapshot"
+			raw.Done, raw.Rows, raw.Detail, raw.mode = true, manifest.Rows, manifest.Snapshot.Kind+" snapshot", manifest.Mode
+			if manifest.Mode == dataset.Incremental {
+				raw.Detail = "incremental, " + raw.Detail
+			}
+		} else if err := s.landing(ctx, &raw); err != nil {
+			return nil, err
 		}
 		stages = append(stages, raw)
 	}
@@ -63,6 +72,20 @@ func (s *stack) batch(ctx context.Context, run lake.Run) ([]stage, error) {
 		}
 	}
 	return append(stages, training, trained), nil
+}
+
+// landing fills in how far an extraction has come that is at work, or broke off.
+func (s *stack) landing(ctx context.Context, raw *stage) error {
+	checkpoint, _, err := lake.ReadCheckpoint(ctx, s.lake, raw.Name, raw.Run)
+	if errors.Is(err, lake.ErrNotFound) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	var files int
+	raw.Rows, files = checkpoint.Landed()
+	raw.Detail = fmt.Sprintf("%s landed by %s", plural(files, "file"), plural(checkpoint.Continued+1, "invocation"))
+	return nil
 }
 
 // trained is the training of a published training set.
@@ -108,6 +131,8 @@ func (s *stack) runs(ctx context.Context) ([]lake.Run, error) {
 		}
 		for _, key := range keys {
 			if run, ok := lake.RunOf(key); ok {
+				seen[run] = true
+			} else if run, ok := lake.CheckpointRun(key); ok {
 				seen[run] = true
 			}
 		}

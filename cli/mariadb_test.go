@@ -21,20 +21,7 @@ import (
 // MariaDB is not installed.
 var mariadb *mariadbtest.Server
 
-func TestMain(m *testing.M) {
-	server, err := mariadbtest.Start()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	mariadb = server
-	code := m.Run()
-	if err := server.Stop(); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		code = 1
-	}
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { mariadbtest.Main(m, &mariadb) }
 
 const night = "20261122T020000Z"
 
@@ -106,7 +93,12 @@ func TestAnExtractionIsRepeatableAndNeverMixesDatabases(t *testing.T) {
 	s, dir, again := setupShop(t), t.TempDir(), t.TempDir()
 	s.publish(t, "orders", dir)
 	s.publish(t, "orders", again)
-	require.Equal(t, laketest.Objects(t, lake.NewDirectory(dir)), laketest.Objects(t, lake.NewDirectory(again)))
+	one, two := laketest.Objects(t, lake.NewDirectory(dir)), laketest.Objects(t, lake.NewDirectory(again))
+	for key, content := range one {
+		// The markers say where the server's log was, which other tests move.
+		require.True(t, strings.HasPrefix(filepath.Base(key), "_") || content == two[key], key)
+	}
+	require.Len(t, two, len(one))
 	out, err := millrace(t, "extract", "--dsn", s.dsn, "--table", "orders", "--run", night, "--out", dir)
 	require.NoError(t, err)
 	require.Contains(t, out, "was there already")

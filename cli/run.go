@@ -14,12 +14,13 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
 	"github.com/spf13/cobra"
 
+	"github.com/millrace/millrace/shared/dataset"
 	"github.com/millrace/millrace/shared/lake"
 )
 
 func newRun(o *options) *cobra.Command {
 	var date string
-	var wait bool
+	var wait, full bool
 	var timeout time.Duration
 	cmd := &cobra.Command{
 		Use:   "run",
@@ -38,7 +39,7 @@ names the run.`,
 				return err
 			}
 			start := time.Now()
-			if err := s.startBatch(cmd.Context(), run); err != nil {
+			if err := s.startBatch(cmd.Context(), run, full); err != nil {
 				return err
 			}
 			var stages []stage
@@ -62,6 +63,7 @@ names the run.`,
 		},
 	}
 	cmd.Flags().StringVar(&date, "date", "", "the day (2026-11-22: its 02:00 UTC) or the exact scheduled time (2026-11-22T02:00:00Z); default: now, to the second")
+	cmd.Flags().BoolVar(&full, "full", false, "read incremental tables whole this once")
 	cmd.Flags().BoolVar(&wait, "wait", false, "show each stage as it completes, until the model is active or rejected")
 	cmd.Flags().DurationVar(&timeout, "timeout", 15*time.Minute, "how long --wait waits")
 	return cmd
@@ -89,7 +91,7 @@ func parseDate(text string, now time.Time) (lake.Run, error) {
 
 // startBatch starts what is missing of a run: the extraction of each table, with the input that the schedules send, and every stage
 // whose input is published, with the event that S3 sent then. What is done already finds that out by itself.
-func (s *stack) startBatch(ctx context.Context, run lake.Run) error {
+func (s *stack) startBatch(ctx context.Context, run lake.Run, full bool) error {
 	stages, err := s.batch(ctx, run)
 	if err != nil {
 		return err
@@ -104,7 +106,13 @@ func (s *stack) startBatch(ctx context.Context, run lake.Run) error {
 		case st.Stage == "extract":
 			extracted[st.Name] = st
 			if !st.Done {
-				err = s.start(ctx, "ExtractorFunctionName", map[string]string{"table": st.Name, "scheduled_time": run.Time().Format(time.RFC3339)})
+				event := map[string]string{"table": st.Name, "scheduled_time": run.Time().Format(time.RFC3339)}
+				if full {
+					event["mode"] = dataset.Full
+				}
+				err = s.start(ctx, "ExtractorFunctionName", event)
+			} else if full && st.mode != dataset.Full {
+				err = fmt.Errorf("table %s of run %s is extracted already, in mode %s: name another time with --date", st.Name, run, st.mode)
 			}
 		case st.Stage == "partition" && slices.Contains(s.dataset.TrainingTables(), st.Name):
 			curated, whole = &st, whole && st.Done

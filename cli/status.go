@@ -121,6 +121,8 @@ func (now status) print(w io.Writer) {
 		for _, st := range run.Stages {
 			if st.Done {
 				fmt.Fprintf(table, "  ✓\t%s\t%s\t%d rows\t%s\n", st.Stage, st.Name, st.Rows, st.Detail)
+			} else if st.Detail != "" {
+				fmt.Fprintf(table, "  …\t%s\t%s\t%d rows\t%s so far\n", st.Stage, st.Name, st.Rows, st.Detail)
 			} else {
 				fmt.Fprintf(table, "  …\t%s\t%s\t\twaiting\n", st.Stage, st.Name)
 			}

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/millrace/millrace/shared/checksum"
+	"github.com/millrace/millrace/shared/dataset"
 	"github.com/millrace/millrace/shared/lake"
 	"github.com/millrace/millrace/shared/laketable"
 	"github.com/millrace/millrace/shared/mysqltable"
@@ -29,6 +30,10 @@ type verification struct {
 	Server    string       `json:"server"`
 	// Extracted is what the server counted when the run was extracted; absent where raw/ is not at hand.
 	Extracted *checksum.Sum `json:"extracted,omitempty"`
+	// Watermark bounds the rows that are compared, those of an incremental run.
+	Watermark *lake.Watermark `json:"watermark,omitempty"`
+	// Above counts the rows that are above the run's watermarks now: new ones, and those of the run that have changed since.
+	Above int64 `json:"above_watermark,omitempty"`
 }
 
 func newVerify(o *options) *cobra.Command {
@@ -40,7 +45,8 @@ func newVerify(o *options) *cobra.Command {
 		Short: "Compare published Parquet with the live table: count and content checksum",
 		Long: `Compare published Parquet (curated/ below --in) with the live table: the server computes row count and
 content checksum in one snapshot, millrace those of the rows it reads back from the files, which it
-checks against their marker on the way. Exit status 1 if they differ.`,
+checks against their marker on the way. Of an incremental run, the rows between its watermarks are
+compared. Exit status 1 if they differ.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			bar := newBar(cmd.ErrOrStderr())
@@ -77,6 +83,9 @@ func verify(ctx context.Context, from mysqlSource, r tableRun, in string, bar *b
 	v = verification{Table: r.table, Run: r.run, Files: len(published.Files)}
 	if manifest != nil {
 		v.Extracted = &manifest.Source
+	}
+	if published.Mode == dataset.Incremental {
+		v.Watermark = published.Watermark
 	}
 	bar.step("%s: the server computes its checksum", r.table)
 	if err := v.askServer(ctx, from, published.Columns, manifest); err != nil {
@@ -121,30 +130,55 @@ func (v *verification) askServer(ctx context.Context, from mysqlSource, cols []s
 	if err != nil {
 		return err
 	}
-	v.Database, err = table.Checksum(ctx, mysqltable.Range{})
+	if v.Watermark == nil {
+		v.Database, err = table.Checksum(ctx, mysqltable.Range{})
+		return err
+	}
+	bounds := mysqltable.WatermarkBounds{Column: v.Watermark.Column, Low: v.Watermark.Low, High: v.Watermark.High}
+	if v.Database, err = table.Checksum(ctx, mysqltable.Range{Watermark: &bounds}); err != nil {
+		return err
+	}
+	high, _, err := table.High(ctx, bounds.Column)
+	if err != nil || high == nil {
+		return err
+	}
+	on := mysqltable.WatermarkBounds{Column: bounds.Column, Low: &bounds.High, High: *high}
+	at := mysqltable.WatermarkBounds{Column: bounds.Column, Low: &bounds.High, High: bounds.High}
+	since, err := table.Count(ctx, mysqltable.Range{Watermark: &on})
+	if err != nil {
+		return err
+	}
+	atHigh, err := table.Count(ctx, mysqltable.Range{Watermark: &at})
+	v.Above = max(0, since-atHigh)
 	return err
 }
 
-// asExtracted finds the table with the columns that were published. Which policy for zero dates
-// the extraction had is not recorded, but shows: under null, date columns are nullable. Where
-// they are so anyway, a table in which none was met is compared as it is, so that a date that
+// asExtracted finds the table with the columns that were published. Which policies for zero dates and
+// invalid text the extraction had is not recorded, but shows: under null, such columns are nullable.
+// Where they are so anyway, a table in which none was met is compared as it is, so that a date that
 // has become zero since is a difference.
 func asExtracted(ctx context.Context, s *mysqltable.Snapshot, name string, cols []schema.Column, manifest *lake.RawManifest) (*mysqltable.Table, error) {
-	policies := []mysqltable.ZeroDates{mysqltable.NullZeroDates, mysqltable.FailOnZeroDates}
+	dates := []mysqltable.ZeroDates{mysqltable.NullZeroDates, mysqltable.FailOnZeroDates}
+	texts := []mysqltable.InvalidText{mysqltable.NullInvalidText, mysqltable.FailOnInvalidText}
 	if manifest != nil && manifest.ZeroDates == nil {
-		slices.Reverse(policies)
+		slices.Reverse(dates)
+	}
+	if manifest != nil && manifest.InvalidText == nil {
+		slices.Reverse(texts)
 	}
 	var now []schema.Column
-	for _, policy := range policies {
-		table, err := s.Table(ctx, name, mysqltable.Options{ZeroDates: policy})
-		if err != nil {
-			return nil, err
-		}
-		if slices.EqualFunc(cols, table.Columns, sameType) {
-			return table, nil
-		}
-		if policy == mysqltable.FailOnZeroDates {
-			now = table.Columns
+	for _, zeroDates := range dates {
+		for _, invalidText := range texts {
+			table, err := s.Table(ctx, name, mysqltable.Options{ZeroDates: zeroDates, InvalidText: invalidText})
+			if err != nil {
+				return nil, err
+			}
+			if slices.EqualFunc(cols, table.Columns, sameType) {
+				return table, nil
+			}
+			if zeroDates == mysqltable.FailOnZeroDates && invalidText == mysqltable.FailOnInvalidText {
+				now = table.Columns
+			}
 		}
 	}
 	return nil, fmt.Errorf("table %s was altered since the run, so that its rows cannot be compared: %s; extract and partition a newer run",
@@ -198,10 +232,16 @@ func readBack(ctx context.Context, s lake.Store, published lake.CuratedSuccess, 
 func (v verification) print(w io.Writer) {
 	fmt.Fprintf(w, "database     %s  (MySQL %s, now)\n", v.Database, v.Server)
 	fmt.Fprintf(w, "published    %s  (read back from %s of run %s)\n", v.Published, plural(v.Files, "file"), v.Run)
+	if v.Watermark != nil {
+		fmt.Fprintf(w, "compared     the rows of an incremental run, %s\n", bounds(v.Watermark))
+	}
 	if v.Extracted != nil {
 		fmt.Fprintf(w, "extracted    %s  (by the server, when the run was extracted)\n", *v.Extracted)
 	}
-	if v.Equal {
+	switch {
+	case v.Equal && v.Watermark != nil:
+		fmt.Fprintln(w, "equal: the published files hold these rows as they are now")
+	case v.Equal:
 		fmt.Fprintln(w, "equal: the published files hold the table as it is now")
 	}
 }
@@ -217,6 +257,9 @@ func (v verification) difference() error {
 	}
 	var who string
 	switch {
+	case v.Watermark != nil && v.Extracted != nil && *v.Extracted == v.Published && v.Above > 0:
+		who = fmt.Sprintf("the files hold what the server had when they were extracted; since then %s got a %s above %s, and those of the run among them cannot be compared any more: verify the next run, which holds them",
+			plural(int(v.Above), "row"), v.Watermark.Column, v.Watermark.High)
 	case v.Extracted == nil:
 		who = "the table may have changed since the run: extract and partition a newer one, and verify that"
 	case *v.Extracted == v.Published:

@@ -1,14 +1,12 @@
 package extract_test
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
-	"net"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -272,38 +270,6 @@ func TestWritesDuringTheExtractionDoNotShow(t *testing.T) {
 	_, err = e.Extract(context.Background(), request("ratings"))
 	require.NoError(t, err)
 	require.Equal(t, want, objects(t, dir))
-}
-
-func TestOneValueAlteredOnTheWayFailsTheRunAndNamesTheRow(t *testing.T) {
-	t.Parallel()
-	db, e, dir := setup(t)
-	cfg := db.Config()
-	cfg.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
-		conn, err := (&net.Dialer{}).DialContext(ctx, network, address)
-		return &altered{conn, []byte("S15003-"), []byte("S15O03-")}, err
-	}
-	var err error
-	e.Server, err = mysqltable.Open(cfg)
-	require.NoError(t, err)
-	defer e.Server.Close()
-	_, err = e.Extract(context.Background(), request("ratings"))
-	require.ErrorIs(t, err, extract.ErrDiffers)
-	require.ErrorContains(t, err, `row customer = 2143, product = "S15O03-ç"`)
-	for key := range objects(t, dir) {
-		require.NotContains(t, key, "MANIFEST")
-	}
-}
-
-// altered is a connection on which some bytes arrive as others.
-type altered struct {
-	net.Conn
-	sent, arrives []byte
-}
-
-func (a *altered) Read(p []byte) (int, error) {
-	n, err := a.Conn.Read(p)
-	copy(p, bytes.ReplaceAll(p[:n], a.sent, a.arrives))
-	return n, err
 }
 
 func TestZeroDatesFollowTheTablesSetting(t *testing.T) {
