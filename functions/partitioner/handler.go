@@ -65,7 +65,7 @@ func (p *partitioner) Handle(ctx context.Context, event events.EventBridgeEvent)
 	// After publishing, and also when the run was there already: a crash between the two is made good by the retry.
 	if err := p.catalog.Register(ctx, catalog.Table{
 		Database: p.database, Name: manifest.Table, Description: "Table " + manifest.Table + " as extracted each day",
-		Location: "s3://" + p.bucket + "/" + lake.CuratedRoot(manifest.Table), Columns: manifest.Columns, Day: manifest.Run.Date(),
+		Location: "s3://" + p.bucket + "/" + lake.CuratedRoot(manifest.Table), Columns: result.Marker.Columns, Day: manifest.Run.Date(),
 	}); err != nil {
 		return err
 	}

@@ -21,13 +21,13 @@ type table struct {
 	columns  []schema.Column
 	key      []int
 	by       []transform.Bound
-	// unsummed: the manifest was written by hand and does not give the checksums of all files.
+	// unsummed: the manifest was written by hand and does not give all checksums.
 	unsummed bool
 }
 
 // newTable completes a manifest that was written by hand, and finds what cannot be right before anything is written.
 func newTable(ctx context.Context, s lake.Store, m *lake.RawManifest, o Options) (*table, error) {
-	t := &table{manifest: m}
+	t := &table{manifest: m, unsummed: m.Checksum == (checksum.Sum{})}
 	for i := range m.Files {
 		if err := t.identify(ctx, s, &m.Files[i]); err != nil {
 			return nil, fmt.Errorf("file %s: %w", m.Files[i].Key, err)
