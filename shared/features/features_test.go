@@ -88,7 +88,7 @@ func TestFittingNamesTheValueItCannotRead(t *testing.T) {
 	require.ErrorIs(t, err, features.ErrNotANumber)
 	require.ErrorContains(t, err, `feature credit: value "12,50"`)
 	_, err = features.FitEncoding([]features.Field{{Name: "city", Kind: "colour"}}, nil)
-	require.ErrorContains(t, err, `feature city: kind "colour", want category or number`)
+	require.ErrorContains(t, err, `feature city: kind "colour", want category, categories or number`)
 }
 
 // linear makes embeddings that are an exact linear function of line and price, plus noise.
