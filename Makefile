@@ -48,10 +48,20 @@ test: ## All tests, with servers of their own: units, integration, end to end
 	@go run ./local test
 
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
-GO_DIRECTORIES := cli functions local shared
+GO_DIRECTORIES := bench cli functions local shared
 # Those of go.work.
 MODULES = $(patsubst $(CURDIR)/%,./%,$(shell go list -m -f '{{.Dir}}'))
 must_print_nothing = found=$$($(1)) && if [ -n "$$found" ]; then echo 'not as $(1) wants it:' && echo "$$found" && exit 1; fi
+
+# ── Measure it ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+ROWS ?= 2000000,20000000
+REPETITIONS ?= 5
+
+.PHONY: bench-batch
+bench-batch: ## MySQL to Parquet beside other tools, into bench/RESULTS.md (an hour; MariaDB installed; ROWS=100000 REPETITIONS=1 to try)
+	@mkdir -p .local/bench && go build -o .local/bench/bench ./bench
+	@.local/bench/bench --rows $(ROWS) --repetitions $(REPETITIONS)
 
 # ── Build and deploy ────────────────────────────────────────────────────────────────────────────────────────────────
 
