@@ -27,20 +27,7 @@ import (
 // mariadb is nil if MariaDB is not installed: the tests that need it are skipped.
 var mariadb *mariadbtest.Server
 
-func TestMain(m *testing.M) {
-	server, err := mariadbtest.Start()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	mariadb = server
-	code := m.Run()
-	if err := server.Stop(); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		code = 1
-	}
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { mariadbtest.Main(m, &mariadb) }
 
 var errNotReached = errors.New("the database must not be reached")
 

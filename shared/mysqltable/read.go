@@ -21,21 +21,21 @@ func (t *Table) Read(ctx context.Context, r Range, limit int, visit func(row sch
 	if err != nil {
 		return nil, err
 	}
-	columns := make([]string, len(t.Columns))
-	for i, c := range t.Columns {
-		columns[i] = selected(c, t.types[i], quote(c.Name))
-	}
-	query := "SELECT " + strings.Join(columns, ", ") + ", CRC32(" + t.serverText() + ")" + source
+	largest := largestRow()
+	query := "SELECT " + t.selectList(largest) + source
 	by := t.order(r).columns
 	if by != nil {
 		// One more row than wanted: its place is where the next chunk begins.
 		query += fmt.Sprintf(" ORDER BY %s LIMIT %d", quoteAll(t.names(by)), limit+1)
 	}
 	row := make(schema.Row, len(t.Columns))
-	var crc schema.Value
+	var crc, size schema.Value
 	n := 0
 	err = t.stream(ctx, query, args, func(values []driver.Value) (err error) {
 		if by != nil && n == limit {
+			if next != nil { // else it would push a row out of the chunk, which neither its CRCs nor a count would show
+				return fmt.Errorf("more than the %d rows asked for arrived: a row was doubled on the way", limit+1)
+			}
 			next, err = t.decodePlace(row, by, func(at int) driver.Value { return values[at] })
 			return err
 		}
@@ -43,6 +43,15 @@ func (t *Table) Read(ctx context.Context, r Range, limit int, visit func(row sch
 		invalid, err := t.decode(row, values[:len(row)])
 		if err != nil {
 			return err
+		}
+		if sized := values[len(row)+1:]; len(sized) > 0 {
+			if err := decodeInt(&size, sized[0]); err != nil {
+				return err
+			}
+		}
+		if size.Int > largest {
+			return fmt.Errorf("%s has %d bytes of text and bytes, more than the %d that fit into memory: raise GOMEMLIMIT to 16 times the row, and the memory of the function, or name a view in the dataset that leaves the column out",
+				t.RowName(row), size.Int, largest)
 		}
 		if err := decodeUint(&crc, values[len(row)]); err != nil {
 			return fmt.Errorf("%s is longer than the server's max_allowed_packet, so that the server cannot compute its checksum: raise it above the longest row", t.RowName(row))

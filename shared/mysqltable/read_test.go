@@ -194,11 +194,11 @@ func TestFailuresSayWhatIsWrongAndWhatToDo(t *testing.T) {
 	require.NotContains(t, err.Error(), "hunter2")
 }
 
-// 18 MB of text in a row exceed MariaDB's default max_allowed_packet of 16 MiB.
+// 70 MB of text in a row exceed the server's max_allowed_packet of 64 MiB.
 func TestRowTooLongForTheServersChecksumSaysWhatToRaise(t *testing.T) {
 	t.Parallel()
 	db := mariadb.Database(t)
-	db.Exec(t, "CREATE TABLE books (id INT PRIMARY KEY, a LONGTEXT, b LONGTEXT)", "INSERT INTO books VALUES (1, REPEAT('x', 9000000), REPEAT('y', 9000000))")
+	db.Exec(t, "CREATE TABLE books (id INT PRIMARY KEY, a LONGTEXT, b LONGTEXT)", "INSERT INTO books VALUES (1, REPEAT('x', 35000000), REPEAT('y', 35000000))")
 	_, err := open(t, db, "books", strict).Checksum(context.Background(), mysqltable.Range{})
 	require.ErrorContains(t, err, "table books: checksum: 1 rows are longer than the server's max_allowed_packet: raise it")
 }

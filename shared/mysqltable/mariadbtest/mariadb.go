@@ -34,6 +34,27 @@ const (
 	stopTimeout  = 30 * time.Second
 )
 
+// Main is a package's TestMain: it starts a server for all tests of the package, each with a database
+// of its own, runs them, and ends the process.
+//
+//	func TestMain(m *testing.M) { mariadbtest.Main(m, &mariadb) }
+func Main(m *testing.M, server **Server) {
+	code, err := run(m, server)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+func run(m *testing.M, server **Server) (code int, err error) {
+	if *server, err = Start(); err != nil {
+		return 1, err
+	}
+	defer func() { err = errors.Join(err, (*server).Stop()) }()
+	return m.Run(), nil
+}
+
 // Start starts a server, or returns nil if MariaDB is not installed.
 func Start() (*Server, error) {
 	install, daemon := find("mariadb-install-db"), find("mariadbd")
@@ -58,7 +79,8 @@ func Start() (*Server, error) {
 	s := &Server{dir: dir, exited: make(chan error, 1)}
 	args := []string{"--no-defaults", "--datadir=" + data, "--socket=" + s.socket(), "--skip-networking",
 		"--log-error=" + filepath.Join(dir, "log"), "--innodb-flush-log-at-trx-commit=0",
-		"--log-bin=binlog", "--server-id=1"} // so that snapshots have a position
+		"--log-bin=binlog", "--server-id=1", // so that snapshots have a position
+		"--max-allowed-packet=64M"} // MySQL's default; MariaDB's is 16 MiB
 	if os.Geteuid() == 0 {
 		args = append(args, "--user=root")
 	}
