@@ -228,13 +228,16 @@ func TestColumnsAreTheNewestDays(t *testing.T) {
 	}
 	gone := schema.Column{Name: "gone", Kind: schema.String}
 	wideID := schema.Column{Name: "id", Kind: schema.Int, Bits: 64}
+	sometimes := changed
+	sometimes.Nullable = true
 	s, got, err := table(t,
-		day{date: "2026-11-16", high: "10", columns: []schema.Column{id, gone, price(10), changed}, rows: []schema.Row{laketest.Row(1, "x", -1205, 1), laketest.Row(2, "y", 3, 2)}},
-		day{date: "2026-11-17", low: "10", high: "20", columns: []schema.Column{name, price(20), wideID, changed},
+		day{date: "2026-11-16", high: "10", columns: []schema.Column{id, gone, price(10), sometimes}, rows: []schema.Row{laketest.Row(1, "x", -1205, 1), laketest.Row(2, "y", 3, 2)}},
+		day{date: "2026-11-17", low: "10", high: "20", columns: []schema.Column{{Name: "name", Kind: schema.String}, price(20), wideID, changed},
 			rows: []schema.Row{{{Bytes: []byte("new")}, {Bytes: []byte{1, 0}}, {Int: 2}, {Int: 20}}}})
 	require.NoError(t, err)
 	require.Equal(t, []string{"new 2.56 2 20", "NULL -12.05 1 1"}, texts(t, s, got))
 	require.True(t, got.Columns[0].Nullable, "an older row has none")
+	require.True(t, got.Columns[3].Nullable, "an older row may have none")
 	require.Equal(t, 64, got.Columns[2].Bits)
 }
 
