@@ -48,7 +48,7 @@ type RawSection struct {
 	InvalidText map[string]int64 `json:"invalid_text,omitempty"`
 }
 
-// Rows and files that have landed.
+// Landed counts the rows and files that have landed.
 func (c RawCheckpoint) Landed() (rows int64, files int) {
 	for _, s := range c.Sections {
 		files += len(s.Files)
