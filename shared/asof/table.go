@@ -49,7 +49,7 @@ func New(days []lake.CuratedSuccess) (*Table, error) {
 }
 
 // ErrRefresh ends what only a full run can mend.
-var ErrRefresh = errors.New("extract it whole once (extract.mode: full in the dataset file), after that incremental runs go on from there")
+var ErrRefresh = errors.New("extract it whole once (millrace run --full), incremental runs go on from there")
 
 func (t *Table) check() error {
 	if oldest := t.Days[len(t.Days)-1]; !whole(oldest) {
