@@ -104,7 +104,7 @@ func (c *Cloud) upMySQL(ctx context.Context, embedded bool, before string) (dsn 
 			}
 			dsn, what = embeddedDSN(r.Address), r.Address
 		}
-		seeded, err := seedMySQL(ctx, dsn)
+		seeded, err := seedMySQL(ctx, dsn, c.settings.Dataset)
 		return what + ", " + seeded, err
 	})
 	return dsn, err

@@ -96,7 +96,13 @@ func (c *Cloud) parameterOverrides() ([]string, error) {
 	if !ok {
 		return nil, fmt.Errorf("deploy: AWS Lambda does not run on %s: use an x86-64 or arm64 machine", runtime.GOARCH)
 	}
+	shop, err := dataset.Load(c.settings.Dataset)
+	if err != nil {
+		return nil, err
+	}
 	return []string{
+		"Dataset=" + shop.Name,
+		"Tables=" + strings.Join(shop.TableNames(), ","),
 		"MySqlSecretArn=" + c.mysqlSecretARN,
 		"PostgresSecretArn=" + c.postgresSecretARN,
 		"Architecture=" + architecture,

@@ -129,14 +129,14 @@ func checkOwnMySQL(ctx context.Context, dsn string) error {
 	return nil
 }
 
-// seedMySQL adds the demo's tables that the database lacks, and says what it did.
-func seedMySQL(ctx context.Context, dsn string) (string, error) {
+// seedMySQL adds the shop's tables that the database lacks, and says what it did.
+func seedMySQL(ctx context.Context, dsn, shop string) (string, error) {
 	db, err := openMySQL(dsn)
 	if err != nil {
 		return "", err
 	}
 	defer db.Close()
-	results, err := seed.Load(ctx, db)
+	results, err := seed.Load(ctx, db, shop)
 	if err != nil {
 		return "", err
 	}

@@ -18,6 +18,8 @@ type Settings struct {
 	VenvDir string `env:"LOCAL_VENV_DIR"`
 	// Stack is the name of the deployed stack.
 	Stack string `env:"MILLRACE_STACK" envDefault:"millrace-local"`
+	// Dataset is the shop: its tables are seeded, and the stack is deployed for it. Another one wants a LOCAL_DIR of its own.
+	Dataset string `env:"DATASET" envDefault:"classicmodels"`
 	// MySQLDSN names a MySQL server of the user's own (go-sql-driver form, user:password@tcp(host:port)/database) to use instead of the embedded one.
 	MySQLDSN string `env:"MYSQL_DSN"`
 	// Auth makes the emulator enforce IAM policies.
@@ -54,6 +56,9 @@ func (s Settings) complete() (Settings, error) {
 	}
 	if s.Stack == "" {
 		s.Stack = "millrace-local"
+	}
+	if s.Dataset == "" {
+		s.Dataset = "classicmodels"
 	}
 	if s.VenvDir == "" {
 		s.VenvDir = s.Dir

@@ -17,7 +17,7 @@ import (
 func TestTablesAreReadInReconciledRanges(t *testing.T) {
 	t.Parallel()
 	dsn, db := setup(t)
-	_, err := seed.Load(t.Context(), db)
+	_, err := seed.Load(t.Context(), db, seed.ClassicModels)
 	require.NoError(t, err)
 	for _, statement := range []string{
 		"CREATE TABLE visits (id INT NOT NULL PRIMARY KEY, at DATETIME, seen TIMESTAMP NULL, d DOUBLE, n BIGINT UNSIGNED, INDEX w (at))",

@@ -53,7 +53,7 @@ func TestAWrongPasswordIsRefusedAsByMySQL(t *testing.T) {
 func TestContentChecksumsAreThoseOfARealServer(t *testing.T) {
 	t.Parallel()
 	_, db := setup(t)
-	_, err := seed.Load(t.Context(), db)
+	_, err := seed.Load(t.Context(), db, seed.ClassicModels)
 	require.NoError(t, err)
 	for _, c := range []struct {
 		table, text, crc, squares string
@@ -87,7 +87,7 @@ func TestContentChecksumsAreThoseOfARealServer(t *testing.T) {
 func TestTablesCanBeIntrospected(t *testing.T) {
 	t.Parallel()
 	_, db := setup(t)
-	_, err := seed.Load(t.Context(), db)
+	_, err := seed.Load(t.Context(), db, seed.ClassicModels)
 	require.NoError(t, err)
 
 	read := func(query string, args ...any) (all [][3]string) {

@@ -17,12 +17,12 @@ type Result struct {
 // Load creates and fills those of the shop's tables that the database does not have. A table that exists is never touched,
 // whatever is in it. Each table is filled under another name and renamed when complete, so that an interrupted seed is not
 // taken for a finished one.
-func Load(ctx context.Context, db *sql.DB) ([]Result, error) {
-	tables, err := Tables()
+func Load(ctx context.Context, db *sql.DB, shop string) ([]Result, error) {
+	tables, schema, err := shopTables(shop)
 	if err != nil {
 		return nil, err
 	}
-	definitions, err := tableDefinitions()
+	definitions, err := tableDefinitions(schema)
 	if err != nil {
 		return nil, err
 	}
@@ -92,11 +92,11 @@ func write(ctx context.Context, db execer, verb, table string, columns []string,
 	return nil
 }
 
-// tableDefinitions reads schema.sql: what stands after CREATE TABLE <name>.
-func tableDefinitions() (map[string]string, error) {
-	schema, err := files.ReadFile("schema.sql")
+// tableDefinitions reads a file of definitions: what stands after CREATE TABLE <name>.
+func tableDefinitions(file string) (map[string]string, error) {
+	schema, err := files.ReadFile(file)
 	if err != nil {
-		return nil, fmt.Errorf("seed: schema.sql: %w", err)
+		return nil, fmt.Errorf("seed: %s: %w", file, err)
 	}
 	definitions := map[string]string{}
 	for statement := range strings.SplitSeq(string(schema), ";") {

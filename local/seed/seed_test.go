@@ -57,7 +57,7 @@ func open(t *testing.T, dsn string) *sql.DB {
 // The numbers are golden: other tests and the documentation name them.
 func TestLoadFillsTheSameShopEveryTime(t *testing.T) {
 	db := setup(t)
-	results, err := seed.Load(t.Context(), db)
+	results, err := seed.Load(t.Context(), db, seed.ClassicModels)
 	require.NoError(t, err)
 	require.Equal(t, []seed.Result{
 		{"customers", 122, true}, {"products", 110, true}, {"orders", 326, true}, {"orderdetails", 2996, true}, {"ratings", 3649, true},
@@ -88,14 +88,14 @@ func TestLoadNeverTouchesATableThatExists(t *testing.T) {
 	_, err = db.Exec("INSERT INTO products VALUES (7)")
 	require.NoError(t, err)
 
-	results, err := seed.Load(t.Context(), db)
+	results, err := seed.Load(t.Context(), db, seed.ClassicModels)
 	require.NoError(t, err)
 	require.Equal(t, seed.Result{Table: "products", Rows: 1}, results[1])
 	var mine int
 	require.NoError(t, db.QueryRow("SELECT mine FROM products").Scan(&mine))
 	require.Equal(t, 7, mine)
 
-	results, err = seed.Load(t.Context(), db)
+	results, err = seed.Load(t.Context(), db, seed.ClassicModels)
 	require.NoError(t, err)
 	for _, r := range results {
 		require.False(t, r.Created, "table %s was created a second time", r.Table)
@@ -130,7 +130,7 @@ func TestRatingsAreABelievableFunctionOfTheOrders(t *testing.T) {
 
 func TestNextDayChangesTheShopOnce(t *testing.T) {
 	db := setup(t)
-	_, err := seed.Load(t.Context(), db)
+	_, err := seed.Load(t.Context(), db, seed.ClassicModels)
 	require.NoError(t, err)
 
 	changes, err := seed.NextDay(t.Context(), db)
