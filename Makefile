@@ -63,6 +63,13 @@ bench-batch: ## MySQL to Parquet beside other tools, into bench/RESULTS.md (an h
 	@mkdir -p .local/bench && go build -o .local/bench/bench ./bench
 	@.local/bench/bench --rows $(ROWS) --repetitions $(REPETITIONS)
 
+.PHONY: bench-model
+bench-model: ## Models on public data in ../shared/data beside other libraries, into bench/RESULTS.md (an hour; fetches no data; DIMENSIONS=64 to try)
+	@mkdir -p .local/bench-model && GOEXPERIMENT=simd go build -o .local/bench-model/ ./cli ./bench/model && mv .local/bench-model/cli .local/bench-model/millrace
+	@GOEXPERIMENT=simd .local/bench-model/model --dimensions $(or $(DIMENSIONS),64$(comma)128$(comma)256)
+
+comma := ,
+
 # ── Build and deploy ────────────────────────────────────────────────────────────────────────────────────────────────
 
 .PHONY: build validate deploy

@@ -52,7 +52,7 @@ const (
 // Progress is reported after each epoch and each trial.
 type Progress struct {
 	Stage         string
-	Trial, Trials int // counted from 1; Trials is the most there can be
+	Trial, Trials int // counted from 1; Trials is about how many there will be
 	Dimension     int
 	Alpha0        float64
 	Lambda        float64

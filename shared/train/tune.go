@@ -10,7 +10,6 @@ import (
 	"strconv"
 
 	"github.com/millrace/millrace/shared/als"
-	"github.com/millrace/millrace/shared/cholesky"
 	"github.com/millrace/millrace/shared/evaluate"
 	"github.com/millrace/millrace/shared/model"
 )
@@ -28,8 +27,8 @@ var (
 const (
 	coarseStep = 3.0 // √10 rounded: the grid is ten apart
 	fineStep   = 1.7 // √3 rounded
-	// walkRounds bounds a walk; two rounds of a third leave at most a factor of 3 to the optimum of a smooth curve.
-	walkRounds = 2
+	// walkRounds bounds a walk: λ and α0 pull each other along.
+	walkRounds = 3
 	// tooFar below the best trial after as many epochs is not made good by more epochs.
 	tooFar = 0.9
 
@@ -82,6 +81,7 @@ type tuner struct {
 	settings   Settings
 	progress   func(Progress)
 
+	at         int // the dimension that is being searched
 	trials     []tried
 	stopped    string
 	overBudget func() bool
@@ -123,6 +123,7 @@ func (t *tuner) explore(ctx context.Context) error {
 	if start.dimension == 0 || start.dimension > searchDimension {
 		start.dimension = min(searchDimension, t.largestDimension())
 	}
+	t.at = start.dimension
 	if t.validation.questions != nil {
 		start.decay = firstDecay
 	}
@@ -150,28 +151,59 @@ func (t *tuner) explore(ctx context.Context) error {
 	return t.walk(ctx, fineStep)
 }
 
-// walk goes from the best point to its best neighbour until none is better.
+// walk climbs along λ and α0 in turn until neither is better a step away.
 func (t *tuner) walk(ctx context.Context, step float64) error {
 	for range walkRounds {
-		from, found := t.best(t.settings.Dimension)
-		if !found {
-			from, found = t.best(0)
-		}
-		if !found {
-			return nil
-		}
-		for _, by := range [][2]float64{{step, 1}, {1 / step, 1}, {1, step}, {1, 1 / step}} {
-			to := from.point
-			to.alpha0, to.lambda = tidy(to.alpha0*by[0]), tidy(to.lambda*by[1])
-			if err := t.try(ctx, to); err != nil {
+		moved := false
+		for _, along := range []func(point, float64) point{alongLambda, alongAlpha0} {
+			climbed, err := t.climb(ctx, along, step)
+			if err != nil {
 				return err
 			}
+			moved = moved || climbed
 		}
-		if now, _ := t.best(from.point.dimension); now.point == from.point {
+		if !moved {
 			return nil
 		}
 	}
 	return nil
+}
+
+func alongLambda(p point, factor float64) point { p.lambda = tidy(p.lambda * factor); return p }
+func alongAlpha0(p point, factor float64) point { p.alpha0 = tidy(p.alpha0 * factor); return p }
+
+// climb goes from the best point of the dimension at hand downwards, or else upwards, as long as it gets better.
+func (t *tuner) climb(ctx context.Context, along func(point, float64) point, step float64) (moved bool, err error) {
+	from, found := t.here()
+	if !found {
+		return false, nil
+	}
+	for _, factor := range []float64{1 / step, step} {
+		for {
+			to := along(from, factor)
+			if err := t.try(ctx, to); err != nil {
+				return moved, err
+			}
+			if now, _ := t.best(to.dimension); now.point != to {
+				break
+			}
+			from, moved = to, true
+		}
+		if moved {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// here is the best point of the dimension that is asked for or, before that was tried, of all.
+func (t *tuner) here() (point, bool) {
+	for _, dimension := range []int{t.at, 0} {
+		if best, found := t.best(dimension); found {
+			return best.point, true
+		}
+	}
+	return point{}, false
 }
 
 // compareWeights tries the other ways to count weights, if there are different ones.
@@ -206,33 +238,45 @@ func (t *tuner) compareDecays(ctx context.Context) error {
 	return nil
 }
 
-// walkDimensions doubles d while that is worth its price, or until it is the one asked for; or halves it while that is better.
+// walkDimensions doubles d while that is worth its price, or until it is the one asked for; or halves it while that is better. With d the
+// best λ falls, so each d climbs along λ.
 func (t *tuner) walkDimensions(ctx context.Context) error {
-	from, found := t.best(0)
+	to, found := t.here()
 	if !found {
 		return nil
 	}
-	to := from.point
+	try := func(d int) (err error) {
+		to.dimension, t.at = d, d
+		if err = t.try(ctx, to); err == nil {
+			_, err = t.climb(ctx, alongLambda, fineStep)
+		}
+		if best, found := t.best(d); found {
+			to = best.point
+		}
+		return err
+	}
 	if wanted := t.settings.Dimension; wanted != 0 {
 		for to.dimension < wanted {
-			to.dimension = min(2*to.dimension, wanted)
-			if err := t.try(ctx, to); err != nil {
+			if err := try(min(2*to.dimension, wanted)); err != nil {
 				return err
 			}
 		}
 		return nil
 	}
+	first := to
 	for _, next := range []func(int) int{func(d int) int { return d * 2 }, func(d int) int { return d / 2 }} {
-		for at := next(from.point.dimension); at >= minDimension && at <= t.largestDimension(); at = next(at) {
-			to.dimension = at
-			if err := t.try(ctx, to); err != nil {
+		to = first
+		for at := next(to.dimension); at >= minDimension && at <= t.largestDimension(); at = next(at) {
+			if err := try(at); err != nil {
 				return err
 			}
-			if now, _ := t.best(0); now.point.dimension != at {
+			if best, _ := t.best(0); best.point.dimension != at {
 				break
 			}
 		}
 	}
+	best, _ := t.best(0)
+	t.at = best.point.dimension
 	return nil
 }
 
@@ -268,7 +312,7 @@ func (t *tuner) try(ctx context.Context, p point) error {
 	}
 	for range cfg.Epochs {
 		epoch, err := solver.Epoch(ctx)
-		if errors.Is(err, cholesky.ErrNotPositiveDefinite) {
+		if errors.Is(err, als.ErrNoSolution) {
 			trial.result.Failure = err.Error()
 			break
 		} else if err != nil {
@@ -327,7 +371,7 @@ func (t *tuner) best(dimension int) (best tried, found bool) {
 func (t *tuner) report(cfg als.Config, e als.Epoch, measured *evaluate.Metrics) {
 	p := at(Tuning, cfg, e)
 	p.Trial, p.Measured = len(t.trials)+1, measured
-	p.Trials = len(alpha0Grid)*len(lambdaGrid) + 8*walkRounds + 2 + int(math.Log2(maxDimension/minDimension))
+	p.Trials = max(p.Trial, len(alpha0Grid)*len(lambdaGrid)+8*walkRounds+2)
 	if t.validation.questions != nil {
 		p.Trials += len(decayGrid)
 	}
