@@ -1,7 +1,6 @@
 package als
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -40,13 +39,15 @@ type Interaction struct {
 // Interactions is a sparse Users×Items matrix of weights in compressed rows: 8 bytes an interaction.
 type Interactions struct {
 	Users, Items int
-	start        []int // row u is item[start[u]:start[u+1]]
-	item         []int32
-	weight       []float32
+	Repeated     int // interactions of the list that were added to an earlier one of the same pair
+
+	start  []int // row u is item[start[u]:start[u+1]]
+	item   []int32
+	weight []float32
 }
 
-// Collect builds the matrix. The order of list does not matter; weights of a repeated pair are summed.
-// list is sorted in place. Errors: *WeightError, *IndexError; an empty list is a valid, empty matrix.
+// Collect builds the matrix. The order of list does not matter; weights of a repeated pair are summed, and Repeated says how often that
+// happened. Errors: *WeightError, *IndexError; an empty list is a valid, empty matrix.
 func Collect(users, items int, list []Interaction) (Interactions, error) {
 	for _, x := range list {
 		if x.User < 0 || int(x.User) >= users || x.Item < 0 || int(x.Item) >= items {
@@ -56,26 +57,64 @@ func Collect(users, items int, list []Interaction) (Interactions, error) {
 			return Interactions{}, &WeightError{User: x.User, Item: x.Item, Weight: x.Weight}
 		}
 	}
-	// The weight takes part in the order so that the sum of a repeated pair does not depend on the order of the list.
-	slices.SortFunc(list, func(a, b Interaction) int {
-		return cmp.Or(cmp.Compare(a.User, b.User), cmp.Compare(a.Item, b.Item), cmp.Compare(a.Weight, b.Weight))
-	})
-	m := Interactions{
-		Users: users, Items: items,
-		start: make([]int, users+1), item: make([]int32, 0, len(list)), weight: make([]float32, 0, len(list)),
-	}
-	for k, x := range list {
-		if k > 0 && list[k-1].User == x.User && list[k-1].Item == x.Item {
-			m.weight[len(m.weight)-1] += x.Weight
-			continue
+	// By item first: turning that into rows of users leaves the items of each in order, and no comparison is needed.
+	byItem := newInteractions(items, users, len(list), func(visit func(row, column int32, weight float32)) {
+		for _, x := range list {
+			visit(x.Item, x.User, x.Weight)
 		}
-		m.item, m.weight = append(m.item, x.Item), append(m.weight, x.Weight)
-		m.start[x.User+1]++
-	}
-	for u := range users {
-		m.start[u+1] += m.start[u]
-	}
+	})
+	m := byItem.Transpose()
+	m.sumRepeated()
 	return m, nil
+}
+
+// newInteractions distributes the pairs that each visits, the same ones every time, to rows; within a row they keep their order.
+func newInteractions(rows, columns, n int, each func(visit func(row, column int32, weight float32))) Interactions {
+	m := Interactions{
+		Users: rows, Items: columns,
+		start: make([]int, rows+1), item: make([]int32, n), weight: make([]float32, n),
+	}
+	// start is one row ahead while it serves as the place for the next pair of a row: start[r+1] begins as the start of row r.
+	each(func(row, _ int32, _ float32) {
+		if int(row)+2 <= rows {
+			m.start[row+2]++
+		}
+	})
+	for r := 2; r <= rows; r++ {
+		m.start[r] += m.start[r-1]
+	}
+	each(func(row, column int32, weight float32) {
+		at := m.start[row+1]
+		m.start[row+1]++
+		m.item[at], m.weight[at] = column, weight
+	})
+	return m
+}
+
+// sumRepeated makes one of neighbours of the same row and item. Their weights are added in the order of their size,
+// so that the sum does not depend on the order of the list.
+func (m *Interactions) sumRepeated() {
+	read, kept := 0, 0
+	for u := range m.Users {
+		end := m.start[u+1]
+		for read < end {
+			next := read + 1
+			for next < end && m.item[next] == m.item[read] {
+				next++
+			}
+			slices.Sort(m.weight[read:next])
+			var sum float64
+			for _, w := range m.weight[read:next] {
+				sum += float64(w)
+			}
+			m.item[kept], m.weight[kept] = m.item[read], float32(min(sum, math.MaxFloat32))
+			kept++
+			read = next
+		}
+		m.start[u+1] = kept
+	}
+	m.Repeated = read - kept
+	m.item, m.weight = m.item[:kept], m.weight[:kept]
 }
 
 // Len is the number of distinct pairs.
@@ -108,24 +147,14 @@ func (m Interactions) MeanWeight() float64 {
 
 // Transpose returns the Items×Users matrix of the same weights.
 func (m Interactions) Transpose() Interactions {
-	t := Interactions{
-		Users: m.Items, Items: m.Users,
-		start: make([]int, m.Items+1), item: make([]int32, len(m.item)), weight: make([]float32, len(m.item)),
-	}
-	for _, i := range m.item {
-		t.start[i+1]++
-	}
-	for i := range m.Items {
-		t.start[i+1] += t.start[i]
-	}
-	next := slices.Clone(t.start)
-	for u := range m.Users {
-		items, weights := m.Row(u)
-		for k, i := range items {
-			at := next[i]
-			next[i]++
-			t.item[at], t.weight[at] = int32(u), weights[k]
+	t := newInteractions(m.Items, m.Users, len(m.item), func(visit func(row, column int32, weight float32)) {
+		for u := range m.Users {
+			items, weights := m.Row(u)
+			for k, i := range items {
+				visit(i, int32(u), weights[k])
+			}
 		}
-	}
+	})
+	t.Repeated = m.Repeated
 	return t
 }
