@@ -27,8 +27,6 @@ const columnsKey = "millrace.columns"
 const (
 	blockRows  = 4096
 	blockBytes = 64 << 10
-	// keptBytes of a block's memory serve the next one; more is a large value's, and is let go.
-	keptBytes = 1 << 20
 	// blockHeader is room for two numbers in front of the data.
 	blockHeader = 2 * binary.MaxVarintLen64
 )
@@ -113,9 +111,7 @@ func (w *Writer) flush() error {
 	if _, err := w.dst.Write(frame); err != nil {
 		return fmt.Errorf("avro block: %w", err)
 	}
-	if w.block, w.rows = w.block[:0], 0; cap(w.block) > keptBytes {
-		w.block, w.frame = nil, nil // of a row that was larger than others
-	}
+	w.block, w.rows = w.block[:0], 0
 	return nil
 }
 

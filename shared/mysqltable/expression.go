@@ -64,8 +64,6 @@ func selected(c schema.Column, d declared, plain string) string {
 	switch d.charset {
 	case "", "utf8mb4", "utf8mb3", "utf8", "latin1": // all have one, or are invalid UTF-8 as they are
 		return plain
-	case "ascii":
-		return "CAST(" + name + " AS BINARY)" // the server takes any byte for ASCII
 	}
 	utf8 := "CAST(" + name + " AS CHAR CHARACTER SET utf8mb4)"
 	return fmt.Sprintf("IF(LOCATE('?', %[1]s) > 0 AND CAST(CONVERT(%[1]s USING %[3]s) AS BINARY) <> CAST(%[2]s AS BINARY), X'FF', CAST(%[1]s AS BINARY))",

@@ -85,6 +85,23 @@ func TestSnapshotsThatTheServerDoesNotShowToBeOfOneMomentAreOne(t *testing.T) {
 	require.NoError(t, snapshots[0].Close())
 }
 
+func TestWithoutALogThereIsOneSnapshotAndNoPosition(t *testing.T) {
+	t.Parallel()
+	cfg := mariadb.Database(t).Config()
+	cfg.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := (&net.Dialer{}).DialContext(ctx, network, address)
+		return &altered{conn, []byte("Binlog_snapshot_file"), []byte("Nothing_of_that_kind")}, err
+	}
+	server, err := mysqltable.Open(cfg)
+	require.NoError(t, err)
+	defer server.Close()
+	snapshots, err := server.Snapshots(context.Background(), 2)
+	require.NoError(t, err)
+	require.Len(t, snapshots, 1)
+	require.Empty(t, snapshots[0].Position)
+	require.NoError(t, snapshots[0].Close())
+}
+
 func TestASnapshotKnowsItsPositionInTheLog(t *testing.T) {
 	t.Parallel()
 	db := mariadb.Database(t)

@@ -78,7 +78,7 @@ func TestNarrowDecimalsAreReadAsWideOnes(t *testing.T) {
 func TestDecimalIsNeverRounded(t *testing.T) {
 	t.Parallel()
 	c := schema.Column{Name: "price", Kind: schema.Decimal, Precision: 10, Scale: 2}
-	for _, text := range []string{"1.005", "99999999999999999999", "100000000.00", "-9999999999", "1e3", "", "-", ".", "1.2.3", "1-2", "NaN"} {
+	for _, text := range []string{"1.005", "99999999999999999999", "100000000.00", "-9999999999", "184467440737095516.17", "1e3", "", "-", ".", "1.2.3", "1-2", "NaN"} {
 		require.ErrorContains(t, c.ParseDecimal(new(schema.Value), []byte(text)), "price", text)
 	}
 }
