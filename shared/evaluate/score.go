@@ -1,38 +1,55 @@
 package evaluate
 
-import "github.com/millrace/millrace/shared/als"
+import (
+	"github.com/millrace/millrace/shared/als"
+	"github.com/millrace/millrace/shared/kernel"
+)
 
 // blockItems item rows of dimension 128 fill half of a 64 KiB share of the second-level cache and are used by a whole batch of users.
 const blockItems = 64
 
 // Factors scores by the inner product of the embeddings.
 func Factors(f als.Factors) Score {
+	items, users := newRows(f.Items, f.Dimension, kernel.DotColumns), f.Users
 	return func(batch []int, scores [][]float32) {
-		items := len(f.Items) / f.Dimension
-		for from := 0; from < items; from += blockItems {
-			for n, u := range batch {
-				for i := from; i < min(from+blockItems, items); i++ {
-					scores[n][i] = inner(f.User(u), f.Item(i))
+		rows := make([]float32, 0, len(batch)*f.Dimension)
+		for _, u := range batch {
+			rows = append(rows, users[u*f.Dimension:(u+1)*f.Dimension]...)
+		}
+		products(newRows(rows, f.Dimension, kernel.DotRows), items, scores)
+	}
+}
+
+// rows is a matrix with its rows padded to what the kernels take: lengths to kernel.Lanes, their number to a multiple of unit.
+type rows struct {
+	n, width int
+	data     []float32
+}
+
+func newRows(matrix []float32, d, unit int) rows {
+	n, width := len(matrix)/d, kernel.PadTo(d, kernel.Lanes)
+	r := rows{n: n, width: width, data: make([]float32, kernel.PadTo(n, unit)*width)}
+	for k := range n {
+		copy(r.data[k*width:], matrix[k*d:(k+1)*d])
+	}
+	return r
+}
+
+// products sets scores[u][i] to ⟨users row u, items row i⟩.
+func products(users, items rows, scores [][]float32) {
+	set, w := kernel.Fastest(), users.width
+	var tile [kernel.DotRows * kernel.DotColumns]float32
+	for from := 0; from < items.n; from += blockItems {
+		to := min(from+blockItems, items.n)
+		for u := 0; u < users.n; u += kernel.DotRows {
+			for i := from; i < to; i += kernel.DotColumns {
+				set.Dots(w, users.data[u*w:], w, items.data[i*w:], w, tile[:], kernel.DotColumns)
+				for row := range min(kernel.DotRows, users.n-u) {
+					copy(scores[u+row][i:to], tile[row*kernel.DotColumns:(row+1)*kernel.DotColumns])
 				}
 			}
 		}
 	}
-}
-
-func inner(x, y []float32) float32 {
-	y = y[:len(x)]
-	var s0, s1, s2, s3 float32
-	j := 0
-	for ; j+4 <= len(x); j += 4 {
-		s0 += x[j] * y[j]
-		s1 += x[j+1] * y[j+1]
-		s2 += x[j+2] * y[j+2]
-		s3 += x[j+3] * y[j+3]
-	}
-	for ; j < len(x); j++ {
-		s0 += x[j] * y[j]
-	}
-	return s0 + s1 + (s2 + s3)
 }
 
 // Popularity scores every item by the sum of its weights in m, the same for every user.
