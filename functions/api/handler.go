@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"strconv"
 	"time"
@@ -69,7 +70,8 @@ type item struct {
 	ID          string  `json:"id"`
 	Name        string  `json:"name"`
 	Score       float32 `json:"score"`
-	Because     string  `json:"because,omitempty"` // the item of the session that it is owed to
+	Why         string  `json:"why"`               // what the score is owed to most: see recommend.OneOfSession
+	Because     string  `json:"because,omitempty"` // the item of the session, if it is that
 	BecauseName string  `json:"because_name,omitempty"`
 }
 
@@ -79,22 +81,14 @@ func (a *api) recommendations(w http.ResponseWriter, q *http.Request) error {
 		return err
 	}
 	user := q.PathValue("id")
-	model, request, err := a.request(q.Context(), user)
-	if errors.Is(err, vectorstore.ErrGone) { // two new versions since the pointer was read: read it again
-		model, request, err = a.request(q.Context(), user)
-	}
-	if err != nil {
-		return err
-	}
-	request.Limit = limit
-	answer, err := model.Answer(request)
+	model, answer, err := a.answer(q.Context(), user, limit)
 	if err != nil {
 		return err
 	}
 	items := []item{}
 	for _, i := range answer.Items {
 		name, _ := model.Name(i.Because)
-		items = append(items, item{i.ID, i.Name, i.Score, i.Because, name})
+		items = append(items, item{i.ID, i.Name, i.Score, i.Why, i.Because, name})
 	}
 	return writeJSON(w, http.StatusOK, struct {
 		User         string    `json:"user"`
@@ -103,6 +97,24 @@ func (a *api) recommendations(w http.ResponseWriter, q *http.Request) error {
 		ModelVersion string    `json:"model_version"`
 		GeneratedAt  time.Time `json:"generated_at"`
 	}{user, items, answer.Strategy, model.Version, a.now().UTC()})
+}
+
+// answer recommends what suits the user, or, when the database is down and a model is in memory, what is popular.
+func (a *api) answer(ctx context.Context, user string, limit int) (*recommend.Model, recommend.Answer, error) {
+	model, request, err := a.request(ctx, user)
+	if errors.Is(err, vectorstore.ErrGone) { // two new versions since the pointer was read: read it again
+		model, request, err = a.request(ctx, user)
+	}
+	if last := a.models.Last(); err != nil && !errors.Is(err, vectorstore.ErrNoModel) && last != nil {
+		slog.ErrorContext(ctx, "the database does not answer: recommended what is popular", "model", last.Version, "error", err)
+		return last, last.Popular(limit), nil
+	}
+	if err != nil {
+		return nil, recommend.Answer{}, err
+	}
+	request.Limit = limit
+	answer, err := model.Answer(request)
+	return model.Model, answer, err
 }
 
 // request collects what is known of a user: the trained vector, and today's session.
@@ -137,7 +149,7 @@ func (a *api) similar(w http.ResponseWriter, q *http.Request) error {
 	if err != nil {
 		return err
 	}
-	model, err := a.models.Active(q.Context())
+	model, err := a.anyModel(q.Context())
 	if err != nil {
 		return err
 	}
@@ -158,6 +170,19 @@ func (a *api) similar(w http.ResponseWriter, q *http.Request) error {
 		Items        []near `json:"similar_items"`
 		ModelVersion string `json:"model_version"`
 	}{id, name, items, model.Version})
+}
+
+// anyModel is the active one or, when the database is down, the one that was: similar items need nothing but a model.
+func (a *api) anyModel(ctx context.Context) (*recommend.Model, error) {
+	model, err := a.models.Active(ctx)
+	if err == nil {
+		return model.Model, nil
+	}
+	if last := a.models.Last(); last != nil && !errors.Is(err, vectorstore.ErrNoModel) {
+		slog.ErrorContext(ctx, "the database does not answer: similar items from the model in memory", "model", last.Version, "error", err)
+		return last, nil
+	}
+	return nil, err
 }
 
 func (a *api) versions(w http.ResponseWriter, q *http.Request) error {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"strings"
 	"testing"
@@ -66,7 +67,7 @@ func empty(t *testing.T) bundle {
 	require.NoError(t, err)
 	b := bundle{store: shoptest.Store(t), stream: &stream{}}
 	b.api = &api{
-		names: shop.Event, models: activemodel.New(b.store), store: b.store, stream: b.stream, streamName: "events",
+		names: shop.Event, models: activemodel.New(b.store, shop), store: b.store, stream: b.stream, streamName: "events",
 		now: func() time.Time { return now }, wait: func(context.Context, time.Duration) error { return nil }, random: func() float64 { return 0.5 },
 	}
 	return b
@@ -99,9 +100,9 @@ type answer struct {
 	Version string `json:"model_version"`
 	How     string `json:"strategy"`
 	Items   []struct {
-		ID, Name, Because string
-		Score             float64
-		BecauseName       string `json:"because_name"`
+		ID, Name, Why, Because string
+		Score                  float64
+		BecauseName            string `json:"because_name"`
 	} `json:"recommended_items"`
 	Similar []struct {
 		ID, Name string
@@ -202,6 +203,7 @@ func TestTodaysSessionChangesWhatIsRecommendedAndIsNotRecommendedItself(t *testi
 	before := b.ask(t, "GET", "/users/103/recommendations?limit=12", "")
 	require.Len(t, before.Items, 12, "without a session nothing is hidden")
 	require.Empty(t, before.Items[0].Because)
+	require.Equal(t, "known_user", before.Items[0].Why)
 	seen := before.Items[len(before.Items)-1].ID
 	require.NoError(t, b.store.RecordActivity(t.Context(), []vectorstore.Activity{
 		{User: "103", EventID: "shard:1", Session: "s", HappenedAt: now.Add(-25 * time.Hour), Items: []vectorstore.Seen{{Item: seen, Quantity: 1}}},
@@ -215,6 +217,7 @@ func TestTodaysSessionChangesWhatIsRecommendedAndIsNotRecommendedItself(t *testi
 	reasons := 0
 	for _, i := range after.Items {
 		require.NotEqual(t, seen, i.ID)
+		require.Equal(t, i.Why == "session", i.Because != "")
 		if i.Because != "" {
 			reasons++
 			require.Equal(t, seen, i.Because)
@@ -236,6 +239,39 @@ func TestStrangersGetWhatIsPopularAndThenWhatSuitsTheirSession(t *testing.T) {
 		{User: "Łódź", EventID: "shard:1", HappenedAt: now, Items: []vectorstore.Seen{{Item: "S12_1099", Quantity: 1}}},
 	}))
 	require.Equal(t, "session", b.ask(t, "GET", "/users/%C5%81%C3%B3d%C5%BA/recommendations", "").How)
+}
+
+func TestIdsMayContainAnything(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	for _, id := range []string{"a/b", "../x", "a?b#c", "50%", "ü +&"} {
+		require.NoError(t, b.store.RecordActivity(t.Context(), []vectorstore.Activity{
+			{User: id, EventID: "shard:1", HappenedAt: now, Items: []vectorstore.Seen{{Item: "S12_1099", Quantity: 1}}},
+		}))
+		a := b.ask(t, "GET", "/users/"+url.PathEscape(id)+"/recommendations", "")
+		require.Equal(t, 200, a.Status, id)
+		require.Equal(t, id, a.User)
+		require.Equal(t, "session", a.How, "this user's")
+		a = b.ask(t, "GET", "/items/"+url.PathEscape(id)+"/similar", "")
+		require.Equal(t, 404, a.Status)
+		require.Contains(t, a.Detail, fmt.Sprintf("Item %q is not in model", id))
+	}
+}
+
+func TestWhenTheDatabaseIsDownTheLastModelAnswersWhatIsPopularAndSaysSo(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	require.Equal(t, "known_user", b.ask(t, "GET", "/users/103/recommendations", "").How)
+	similar := b.ask(t, "GET", "/items/S10_1678/similar", "")
+	b.store.Close()
+	a := b.ask(t, "GET", "/users/103/recommendations?limit=7", "")
+	require.Equal(t, 200, a.Status)
+	require.Equal(t, "popularity", a.How)
+	require.Equal(t, b.version, a.Version)
+	require.Len(t, a.Items, 7)
+	require.Equal(t, shoptest.Products[0], a.Items[0].ID)
+	require.Equal(t, "popularity", a.Items[0].Why)
+	require.Equal(t, similar.Similar, b.ask(t, "GET", "/items/S10_1678/similar", "").Similar)
 }
 
 func TestApiFollowsThePointer(t *testing.T) {
@@ -262,7 +298,7 @@ func TestAnUnreachableDatabaseIsNotExplainedToStrangers(t *testing.T) {
 	down, err := vectorstore.Open(t.Context(), vectorstore.URL("postgres://shop@127.0.0.1:1/shop"))
 	require.NoError(t, err)
 	t.Cleanup(down.Close)
-	b.api.models = activemodel.New(down)
+	b.api.models = activemodel.New(down, &dataset.Dataset{})
 	a := b.ask(t, "GET", "/items/S10_1678/similar", "")
 	require.Equal(t, 503, a.Status)
 	require.NotContains(t, a.Detail, "127.0.0.1")

@@ -14,18 +14,24 @@ import (
 	"github.com/millrace/millrace/shared/activemodel"
 	"github.com/millrace/millrace/shared/dataset"
 	"github.com/millrace/millrace/shared/metrics"
+	"github.com/millrace/millrace/shared/recommend"
 	"github.com/millrace/millrace/shared/vectorstore"
 )
 
 // recommender answers batches of shop events.
 type recommender struct {
 	names      dataset.Event
-	models     *activemodel.Cache
+	models     modelSource
 	activity   activityStore
 	records    recordSink
 	quarantine objectStore
 	metrics    *metrics.Emitter
 	now        func() time.Time
+}
+
+// modelSource knows which model is active.
+type modelSource interface {
+	Active(context.Context) (*activemodel.Model, error)
 }
 
 // activityStore remembers what users did, each event at most once.
@@ -45,6 +51,16 @@ type objectStore interface {
 
 // respite is kept back from the function's time: an answer that comes too late is no answer, and the whole batch is repeated.
 const respite = 2 * time.Second
+
+// deliveryTime is kept back from answering: what is answered must also be recorded and delivered, which takes some pauses when Firehose is
+// throttled. Of very little time it is half.
+const deliveryTime = 5 * time.Second
+
+// together is how many events are answered in one pass over the items: for 32 the pass costs little more than for four. The clock is
+// looked at in between.
+const together = 32
+
+var errNoTime = errors.New("the function's time is nearly over: the rest of the batch is for the next invocation (raise the timeout or lower the batch size)")
 
 // Handle answers a batch. It returns the first record that has to be tried again; Lambda then repeats the batch from there.
 // What can never be processed is put into quarantine and counts as processed. It returns an error only if that first record
@@ -107,23 +123,50 @@ func (r *recommender) answer(ctx context.Context, valid []shopEvent, rejected in
 	if err != nil {
 		return none, err
 	}
-	lines, strategies := make([][]byte, len(valid)), map[string]int{}
-	for n, v := range valid {
-		line, strategy, err := model.AppendRecord(nil, r.names.Item, v.event, users[v.event.User], v.id, r.now())
+	lines, strategies := make([][]byte, 0, len(valid)), map[string]int{}
+	answered, late := valid, r.lateness(ctx)
+	for first := 0; first < len(valid); first += together {
+		if late() {
+			answered = valid[:first]
+			break
+		}
+		part := make([]recommend.Event, 0, together)
+		for _, v := range valid[first:min(first+together, len(valid))] {
+			part = append(part, recommend.Event{Event: v.event, ID: v.id, User: users[v.event.User]})
+		}
+		records, err := model.Records(r.names.Item, part, r.now())
 		if err != nil {
 			return none, err
 		}
-		lines[n] = line
-		strategies[strategy]++
+		for _, record := range records {
+			lines = append(lines, record.Line)
+			strategies[record.Strategy]++
+		}
+	}
+	if len(answered) == 0 {
+		return none, errNoTime
 	}
 	// Activity first: it is idempotent, so a repetition after a failed delivery changes nothing.
-	if err := r.activity.RecordActivity(ctx, activities(valid)); err != nil {
+	if err := r.activity.RecordActivity(ctx, activities(answered)); err != nil {
 		return none, err
 	}
 	failed, err = r.records.Write(ctx, lines)
+	if len(answered) < len(valid) {
+		failed, err = append(failed, len(answered)), errors.Join(err, errNoTime)
+	}
 	r.count(strategies, rejected, len(failed))
-	slog.DebugContext(ctx, "batch answered", "model", model.Version, "events", len(valid), "rejected", rejected, "failed", len(failed))
+	slog.DebugContext(ctx, "batch answered", "model", model.Version, "events", len(answered), "rejected", rejected, "failed", len(failed))
 	return failed, err
+}
+
+// lateness returns what says that no more events should be answered, because those that are must also be delivered.
+func (r *recommender) lateness(ctx context.Context) func() bool {
+	deadline, limited := ctx.Deadline()
+	if !limited {
+		return func() bool { return false }
+	}
+	end := deadline.Add(-min(deliveryTime, deadline.Sub(r.now())/2))
+	return func() bool { return r.now().After(end) }
 }
 
 func userIDs(list []shopEvent) []string {

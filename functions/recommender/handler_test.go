@@ -51,6 +51,7 @@ func (s *sink) Write(_ context.Context, lines [][]byte) ([]int, error) {
 }
 
 type bundle struct {
+	shop        *dataset.Dataset
 	recommender *recommender
 	sink        *sink
 	store       *vectorstore.Store
@@ -62,10 +63,10 @@ type bundle struct {
 func setup(t *testing.T) bundle {
 	shop, err := dataset.Load("classicmodels")
 	require.NoError(t, err)
-	b := bundle{sink: &sink{}, store: shoptest.Store(t), lake: lake.NewDirectory(t.TempDir()), emitted: &bytes.Buffer{}}
+	b := bundle{shop: shop, sink: &sink{}, store: shoptest.Store(t), lake: lake.NewDirectory(t.TempDir()), emitted: &bytes.Buffer{}}
 	b.version = shoptest.Load(t, b.store, "20261122T020000Z")
 	b.recommender = &recommender{
-		names: shop.Event, models: activemodel.New(b.store), activity: b.store, records: b.sink, quarantine: b.lake,
+		names: shop.Event, models: activemodel.New(b.store, b.shop), activity: b.store, records: b.sink, quarantine: b.lake,
 		metrics: metrics.New(b.emitted, time.Now), now: func() time.Time { return time.Unix(1795338060, 0) },
 	}
 	return b
@@ -257,15 +258,15 @@ func TestOutageReturnsTheWholeBatch(t *testing.T) {
 	down, err := vectorstore.Open(t.Context(), vectorstore.URL("postgres://shop@127.0.0.1:1/shop"))
 	require.NoError(t, err)
 	t.Cleanup(down.Close)
-	b.recommender.models = activemodel.New(down)
+	b.recommender.models = activemodel.New(down, b.shop)
 	batch := read(t, "recommender-batch.json")
 	require.Equal(t, batch.Records[0].Kinesis.SequenceNumber, b.handle(t, batch))
 	require.Empty(t, b.sink.lines)
 
-	b.recommender.models = activemodel.New(shoptest.Store(t)) // nothing loaded yet
+	b.recommender.models = activemodel.New(shoptest.Store(t), b.shop) // nothing loaded yet
 	require.Equal(t, batch.Records[0].Kinesis.SequenceNumber, b.handle(t, batch))
 
-	b.recommender.models = activemodel.New(b.store)
+	b.recommender.models = activemodel.New(b.store, b.shop)
 	b.recommender.activity = down
 	require.Equal(t, batch.Records[0].Kinesis.SequenceNumber, b.handle(t, batch), "lost before any answer left")
 	require.Empty(t, b.sink.lines)
@@ -307,6 +308,54 @@ func TestTooLittleTimeLeftReturnsTheBatchInsteadOfBeingKilled(t *testing.T) {
 	batch := read(t, "recommender-batch.json")
 	_, err := b.recommender.Handle(ctx, batch)
 	require.ErrorIs(t, err, context.DeadlineExceeded)
+}
+
+func TestWhatIsAnsweredInTimeIsDeliveredAndTheRestIsForTheNextInvocation(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	clock := time.Now()
+	b.recommender.now = func() time.Time { // each event takes ten seconds or so of this clock
+		clock = clock.Add(5 * time.Second)
+		return clock
+	}
+	ctx, cancel := context.WithDeadline(t.Context(), clock.Add(35*time.Second))
+	defer cancel()
+	batch := read(t, "recommender-batch.json")
+	response, err := b.recommender.Handle(ctx, batch)
+	require.NoError(t, err)
+	answered := len(b.sink.lines)
+	require.Positive(t, answered)
+	require.Less(t, answered, len(batch.Records))
+	require.Equal(t, []events.KinesisBatchItemFailure{{ItemIdentifier: batch.Records[answered].Kinesis.SequenceNumber}}, response.BatchItemFailures)
+
+	batch.Records = batch.Records[answered:]
+	b.recommender.now = time.Now
+	require.Empty(t, b.handle(t, batch))
+	require.Len(t, b.sink.lines, answered+len(batch.Records))
+}
+
+func TestAModelThatBecomesActiveWithinABatchWaitsForTheNext(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	batch := read(t, "recommender-batch.json")
+	var next string
+	events := 0
+	b.recommender.now = func() time.Time {
+		if events++; events == 3 {
+			next = shoptest.Load(t, b.store, "20261123T020000Z")
+		}
+		return time.Unix(1795338060, 0)
+	}
+	require.Empty(t, b.handle(t, batch))
+	require.NotEmpty(t, next, "loaded between two events")
+	for _, r := range b.sink.records(t) {
+		require.Equal(t, b.version, r.ModelVersion)
+	}
+	b.sink.lines = nil
+	require.Empty(t, b.handle(t, batch))
+	for _, r := range b.sink.records(t) {
+		require.Equal(t, next, r.ModelVersion)
+	}
 }
 
 func TestRecommenderLinksNeitherMySQLNorParquet(t *testing.T) {

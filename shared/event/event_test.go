@@ -105,14 +105,14 @@ func TestRecordIsTheEventAsSentThenTheAnswerOnOneLine(t *testing.T) {
 	e, err := event.Parse([]byte("{\"shoe\": {\"size\" : 4.40e1},\n \"city\":\"Łódź <&>\", \"event_id\":\"mine\", \"browse_history\": []}"), names)
 	require.NoError(t, err)
 	line, err := e.AppendRecord(nil, names.Item, event.Answer{
-		Recommended: []event.Recommended{{ID: "a", Score: 0.5, Because: "b"}, {ID: "c", Score: 0.25}},
+		Recommended: []event.Recommended{{ID: "a", Score: 0.5, Why: "session", Because: "b"}, {ID: "c", Score: 0.25, Why: "everyone"}},
 		Seed:        "b", Similar: []event.Similar{{ID: "d", Distance: 0.125}},
 		Strategy: "session",
 		Lineage:  event.Lineage{EventID: "shard:1", RecommendationID: "r", ModelVersion: "v", GeneratedAt: time.Unix(0, 0)},
 	})
 	require.NoError(t, err)
 	require.Equal(t, `{"shoe":{"size":4.40e1},"city":"Łódź <&>","sent_event_id":"mine","browse_history":[],`+
-		`"recommended_items":[{"id":"a","score":0.5,"because":"b"},{"id":"c","score":0.25}],`+
+		`"recommended_items":[{"id":"a","score":0.5,"why":"session","because":"b"},{"id":"c","score":0.25,"why":"everyone"}],`+
 		`"similar_items":{"product_code":"b","similar_items":[{"id":"d","distance":0.125}]},`+
 		`"event_id":"shard:1","recommendation_id":"r","model_version":"v","strategy":"session","generated_at":"1970-01-01T00:00:00Z"}`+"\n", string(line))
 

@@ -16,10 +16,11 @@ type Answer struct {
 	Lineage     Lineage
 }
 
-// Recommended is an item for the user; Because is the item of the session that it is owed to, if any.
+// Recommended is an item for the user. Why says what its score is owed to most; if that is an item of the session, Because names it.
 type Recommended struct {
 	ID      string  `json:"id"`
 	Score   float32 `json:"score"`
+	Why     string  `json:"why"`
 	Because string  `json:"because,omitempty"`
 }
 

@@ -1,6 +1,7 @@
 package foldin_test
 
 import (
+	"cmp"
 	"context"
 	"math"
 	"math/rand/v2"
@@ -12,10 +13,14 @@ import (
 
 	"github.com/millrace/millrace/shared/als"
 	"github.com/millrace/millrace/shared/cholesky"
+	"github.com/millrace/millrace/shared/cooccurrence"
 	"github.com/millrace/millrace/shared/foldin"
 )
 
-const d = 6
+const (
+	d              = 6
+	alpha0, lambda = 0.1, 0.05
+)
 
 func randomRows(random *rand.Rand, n int) []float32 {
 	rows := make([]float32, n*d)
@@ -28,7 +33,7 @@ func randomRows(random *rand.Rand, n int) []float32 {
 func space(t require.TestingT, rows []float32) *foldin.Space {
 	items, err := foldin.NewMatrix(rows, d)
 	require.NoError(t, err)
-	s, err := foldin.New(foldin.Loss{Dimension: d, Alpha0: 0.1, Lambda: 0.05, Items: items.Len(), Gramian: als.Gramian(rows, d)}, items)
+	s, err := foldin.New(foldin.Loss{Dimension: d, Alpha0: alpha0, Lambda: lambda, Items: items.Len(), Gramian: als.Gramian(rows, d)}, items)
 	require.NoError(t, err)
 	return s
 }
@@ -81,10 +86,9 @@ func TestPartsOfAnExplanationAddUpToTheScore(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		random := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 0))
 		rows := randomRows(random, 25)
-		s := space(t, rows)
-		var session []foldin.Weighted
-		for n := range rapid.IntRange(0, 8).Draw(t, "session") {
-			session = append(session, foldin.Weighted{Row: n * 3, Weight: rapid.Float64Range(0.01, 10).Draw(t, "weight")})
+		s, session := space(t, rows), randomSession(t, 25)
+		if rapid.Bool().Draw(t, "blend") {
+			blend(t, random, s)
 		}
 		u, err := s.Fold(randomRows(random, 1), session)
 		require.NoError(t, err)
@@ -94,7 +98,7 @@ func TestPartsOfAnExplanationAddUpToTheScore(t *testing.T) {
 		for _, p := range parts {
 			sum += p
 		}
-		score := float64(cholesky.Dot(u.Vector, rows[row*d:(row+1)*d]))
+		score := float64(u.Score(row))
 		require.InDelta(t, score, sum, 1e-4*(1+math.Abs(score)))
 	})
 }
@@ -115,42 +119,149 @@ func TestSessionRaisesTheScoreOfWhatWasLookedAt(t *testing.T) {
 	require.Greater(t, cholesky.Dot(heavy.Vector, item), cholesky.Dot(light.Vector, item))
 }
 
-func TestTopIsWhatSortingEverythingGives(t *testing.T) {
+func TestTopIsWhatScoringEverythingAndSortingGives(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		n := rapid.IntRange(0, 40).Draw(t, "n")
-		scores := rapid.SliceOfN(rapid.Float32Range(-2, 2), n, n).Draw(t, "scores")
-		skip := rapid.SliceOf(rapid.IntRange(0, 40)).Draw(t, "skip")
-		k := rapid.IntRange(0, 10).Draw(t, "k")
-		var want []foldin.Scored
-		for row, s := range scores {
-			if !slices.Contains(skip, row) {
-				want = append(want, foldin.Scored{Row: row, Score: s})
-			}
+		random := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 0))
+		n := rapid.IntRange(8, 300).Draw(t, "items")
+		s := space(t, randomRows(random, n))
+		if rapid.Bool().Draw(t, "blend") {
+			blend(t, random, s)
 		}
-		slices.SortStableFunc(want, func(a, b foldin.Scored) int {
-			switch {
-			case a.Score > b.Score:
-				return -1
-			case a.Score < b.Score:
-				return 1
+		for range 2 { // the second time in memory that was used
+			var users []*foldin.User
+			var choices []foldin.Choice
+			for range rapid.IntRange(1, 9).Draw(t, "users") {
+				u, err := s.Fold(randomRows(random, 1), randomSession(t, n))
+				require.NoError(t, err)
+				skip := rapid.IntRange(0, 6).Draw(t, "skip")
+				users = append(users, u)
+				choices = append(choices, foldin.Choice{
+					Limit: rapid.IntRange(0, 12).Draw(t, "k"), Accept: func(row int) bool { return row%7 != skip },
+				})
 			}
-			return 0
-		})
-		want = want[:min(k, len(want))]
-		got := foldin.Best(scores, k, skip)
-		require.Len(t, got, len(want))
-		for i := range want {
-			require.Equal(t, want[i], got[i])
+			for who, got := range s.Top(users, choices) {
+				u := users[who]
+				var want []float32
+				for row := range n {
+					if choices[who].Accept(row) {
+						want = append(want, u.Score(row))
+					}
+				}
+				slices.SortFunc(want, func(a, b float32) int { return cmp.Compare(b, a) })
+				want = want[:min(choices[who].Limit, len(want))]
+				require.Len(t, got, len(want))
+				for i := range want {
+					require.True(t, choices[who].Accept(got[i].Row))
+					require.InDelta(t, want[i], got[i].Score, 1e-4)
+					require.InDelta(t, u.Score(got[i].Row), got[i].Score, 1e-4)
+				}
+			}
 		}
 	})
+}
+
+// blend gives the space co-occurrences of random sessions.
+func blend(t require.TestingT, random *rand.Rand, s *foldin.Space) {
+	var sessions [][]int32
+	for range 20 {
+		var session []int32
+		for range 5 {
+			session = append(session, random.Int32N(int32(s.Items.Len())))
+		}
+		sessions = append(sessions, session)
+	}
+	together, err := cooccurrence.Count(sessions, s.Items.Len())
+	require.NoError(t, err)
+	require.NoError(t, s.Blend(together, 1.5))
+}
+
+// randomSession has different items, sometimes more than dimensions.
+func randomSession(t *rapid.T, n int) (session []foldin.Weighted) {
+	for _, row := range rapid.SliceOfNDistinct(rapid.IntRange(0, n-1), 0, min(n, 3*d), rapid.ID[int]).Draw(t, "session") {
+		session = append(session, foldin.Weighted{Row: row, Weight: rapid.Float64Range(0.001, 10).Draw(t, "weight")})
+	}
+	return session
+}
+
+func TestFoldSolvesTheSystemItPromises(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		random := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 0))
+		const n = 40
+		rows := randomRows(random, n)
+		s, prior, session := space(t, rows), randomRows(random, 1), randomSession(t, n)
+		u, err := s.Fold(prior, session)
+		require.NoError(t, err)
+		gramian := als.Gramian(rows, d)
+		for i := range d { // row i of (H + Σ w·v·vᵀ) u − H·p − Σ w·v
+			var difference, size float64
+			for j := range d {
+				h := alpha0 * float64(gramian[i*d+j])
+				if i == j {
+					h += lambda * (float64(len(session)) + alpha0*n)
+				}
+				difference += h * (float64(u.Vector[j]) - float64(prior[j]))
+				size += math.Abs(h * float64(prior[j]))
+			}
+			for _, seen := range session {
+				v := s.Items.Row(seen.Row)
+				var product float64
+				for j := range d {
+					product += float64(v[j]) * float64(u.Vector[j])
+				}
+				difference += seen.Weight * float64(v[i]) * (product - 1)
+				size += math.Abs(seen.Weight * float64(v[i]))
+			}
+			require.InDelta(t, 0, difference, 1e-4*(1+size))
+		}
+	})
+}
+
+func TestBlendAddsTheSessionsCooccurrences(t *testing.T) {
+	t.Parallel()
+	random := rand.New(rand.NewPCG(7, 8))
+	s := space(t, randomRows(random, 5))
+	session := []foldin.Weighted{{Row: 0, Weight: 2}, {Row: 3, Weight: 1}}
+	before, err := s.Fold(make([]float32, d), session)
+	require.NoError(t, err)
+	together, err := cooccurrence.Count([][]int32{{0, 1}, {3, 1}, {3, 4}}, 5)
+	require.NoError(t, err)
+	plain := make([]float32, 5)
+	for row := range plain {
+		plain[row] = before.Score(row)
+	}
+	require.NoError(t, s.Blend(together, 0.5))
+	after, err := s.Fold(make([]float32, d), session)
+	require.NoError(t, err)
+	for row, added := range []float32{ // .5·2·strength(0→row) + .5·1·strength(3→row); each item is itself with strength 1
+		1, together.Strength(0, 1) + .5*together.Strength(3, 1), 0, .5, .5 * together.Strength(3, 4),
+	} {
+		require.InDelta(t, plain[row]+added, after.Score(row), 1e-5)
+	}
+	added := slices.Clone(plain)
+	s.AddTogether(added, session)
+	for row := range added {
+		require.InDelta(t, after.Score(row), added[row], 1e-5)
+	}
+	fewer, err := cooccurrence.Count(nil, 4)
+	require.NoError(t, err)
+	require.ErrorContains(t, s.Blend(fewer, 1), "do not fit 5 items")
+	require.Error(t, s.Blend(together, math.NaN()))
+	var foreign cooccurrence.Table
+	for range 5 {
+		require.NoError(t, foreign.Append([]int32{9}, []float32{1}))
+	}
+	require.ErrorContains(t, s.Blend(&foreign, 1), "item 9 of 5")
 }
 
 func TestNearestOrdersByCosineNotByLength(t *testing.T) {
 	t.Parallel()
 	m, err := foldin.NewMatrix([]float32{1, 0 /* the seed */, 100, 1, 1, 1, 0.1, 0, 0, 0, -1, 0}, 2)
 	require.NoError(t, err)
-	near := m.Nearest(0, 5, []int{0})
+	s, err := foldin.New(foldin.Loss{Dimension: 2, Alpha0: 1, Lambda: 1, Items: 1, Gramian: []float32{1, 0, 0, 1}}, m)
+	require.NoError(t, err)
+	near := s.Nearest([]int{4, 0}, []foldin.Choice{{}, {Limit: 5, Accept: func(row int) bool { return row != 0 }}})[1]
 	var rows []int
 	for _, s := range near {
 		rows = append(rows, s.Row)
@@ -160,6 +271,20 @@ func TestNearestOrdersByCosineNotByLength(t *testing.T) {
 	require.InDelta(t, 1-math.Sqrt2/2, near[2].Score, 1e-6)
 	require.InDelta(t, 1, near[3].Score, 1e-6, "a row of zeros is similar to nothing")
 	require.InDelta(t, 2, near[4].Score, 1e-6)
+}
+
+func TestALossWithoutRegularizationIsRefused(t *testing.T) {
+	t.Parallel()
+	m, err := foldin.NewMatrix([]float32{1, 0, 2, 0}, 2)
+	require.NoError(t, err)
+	loss := foldin.Loss{Dimension: 2, Alpha0: 1, Items: 2, Gramian: []float32{5, 0, 0, 0}}
+	_, err = foldin.New(loss, m)
+	require.ErrorIs(t, err, cholesky.ErrNotPositiveDefinite)
+	loss.Lambda = 0.1
+	s, err := foldin.New(loss, m)
+	require.NoError(t, err)
+	_, err = s.Fold([]float32{1}, nil)
+	require.ErrorContains(t, err, "dimension 1 in a space of dimension 2")
 }
 
 func TestMatrixRefusesWhatIsNotFinite(t *testing.T) {
@@ -172,23 +297,25 @@ func TestMatrixRefusesWhatIsNotFinite(t *testing.T) {
 
 func TestRecentEntriesAndCartsWeighMore(t *testing.T) {
 	t.Parallel()
-	session := foldin.Weigh([]foldin.Entry{
+	w := foldin.Weights{View: 1, Cart: 3, Quantity: 1, Decay: 0.4}
+	session := w.Weigh([]foldin.Entry{
 		{Row: 1, Quantity: 1}, {Row: 2, Quantity: 1, InCart: true}, {Row: 3}, {Row: 4}, {Row: 5}, {Row: 1},
 	})
 	require.Len(t, session, 5)
 	require.Equal(t, foldin.Weighted{Row: 1, Weight: 1 + math.Pow(0.4, 5)}, session[4], "seen twice: the sum, at its last place")
 	require.Equal(t, 2, session[0].Row)
 	require.InDelta(t, 3*math.Pow(0.4, 4), session[0].Weight, 1e-12)
-	require.InDelta(t, 1+math.Log(10), foldin.Weigh([]foldin.Entry{{Row: 1, Quantity: 10}})[0].Weight, 1e-12)
+	require.InDelta(t, 1+math.Log(10), w.Weigh([]foldin.Entry{{Row: 1, Quantity: 10}})[0].Weight, 1e-12)
+	equal := foldin.Weights{View: 2, Cart: 2, Decay: 1}.Weigh([]foldin.Entry{{Row: 1, Quantity: 10}, {Row: 2, InCart: true}})
+	require.Equal(t, []foldin.Weighted{{Row: 1, Weight: 2}, {Row: 2, Weight: 2}}, equal)
 
-	cart := foldin.Weigh([]foldin.Entry{{Row: 8}, {Row: 9, InCart: true}, {Row: 7}})
+	cart := w.Weigh([]foldin.Entry{{Row: 8}, {Row: 9, InCart: true}, {Row: 7}})
 	require.Equal(t, 9, cart[foldin.Heaviest(cart)].Row, "in the cart, just before the last look")
-	equal := []foldin.Weighted{{Row: 4, Weight: 1}, {Row: 5, Weight: 1}}
 	require.Equal(t, 1, foldin.Heaviest(equal), "the latest of equals")
 
 	long := make([]foldin.Entry, 500)
 	for n := range long {
 		long[n].Row = n
 	}
-	require.Len(t, foldin.Weigh(long), 20)
+	require.Len(t, w.Weigh(long), 20)
 }

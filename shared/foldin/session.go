@@ -13,29 +13,30 @@ type Entry struct {
 	InCart   bool
 }
 
-const (
-	// An item weighs .4 of the one after it: sessions drift. Next item of Diginetica's test sessions, d = 64: HR@20 .451 and
-	// MRR@20 .152 with .4; .446/.151 with .5, .436/.145 with .87, .430/.140 with 1.
-	decay = 0.4
-	// An item in the cart says more than one looked at; three views weigh as much.
-	cartWeight = 3
-	// The twentieth entry from the end weighs .4¹⁹ ≈ 3·10⁻⁸: more would cost time and change nothing.
-	maxEntries = 20
-)
+// Weights say how much the items of a session count. 1 is an average interaction of training.
+type Weights struct {
+	View     float64 // of an item that was looked at (> 0)
+	Cart     float64 // of one in the cart, which says more (> 0)
+	Quantity float64 // times 1 + Quantity·ln(quantity): 0 counts ten pieces like one
+	Decay    float64 // an item weighs so much of the one after it (0 < Decay ≤ 1): sessions drift
+}
 
-// Weigh gives a session's items their weights: 1 for a look, 3 in the cart, times 1 + ln(quantity), and .4 times less for every
-// entry that came after. Entries are in the order they happened, the latest last; an item that is there
+// maxEntries bounds a session: what is further back says nothing of now, and a hostile history would cost its cube.
+const maxEntries = 20
+
+// Weigh gives a session's items their weights. Entries are in the order they happened, the latest last; an item that is there
 // several times is counted once, with the sum. The result is in order of each item's last appearance.
-func Weigh(entries []Entry) []Weighted {
+func (w Weights) Weigh(entries []Entry) []Weighted {
 	entries = entries[max(0, len(entries)-maxEntries):]
 	var session []Weighted
 	for n, e := range entries {
-		weight := 1.0
+		weight := w.View
 		if e.InCart {
-			weight = cartWeight
+			weight = w.Cart
 		}
-		weight *= 1 + math.Log(max(1, e.Quantity))
-		weight *= math.Pow(decay, float64(len(entries)-1-n))
+		weight *= 1 + w.Quantity*math.Log(max(1, e.Quantity))
+		// Below this an item changes nothing, and its inverse would be no number.
+		weight = max(1e-12, weight*math.Pow(w.Decay, float64(len(entries)-1-n)))
 		if at := slices.IndexFunc(session, func(s Weighted) bool { return s.Row == e.Row }); at >= 0 {
 			weight += session[at].Weight
 			session = slices.Delete(session, at, at+1)

@@ -2,6 +2,7 @@ package model
 
 import (
 	"github.com/millrace/millrace/shared/als"
+	"github.com/millrace/millrace/shared/cooccurrence"
 	"github.com/millrace/millrace/shared/features"
 )
 
@@ -11,6 +12,8 @@ type Content struct {
 	Encoder      features.Encoder
 	Metrics      Metrics
 	Seen         Seen
+	// Cooccurrences are numbered like Seen.Items; nil for a model that is not tuned on sessions.
+	Cooccurrences *cooccurrence.Table
 }
 
 // Entity is a row of items.parquet or users.parquet.

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/millrace/millrace/shared/als"
+	"github.com/millrace/millrace/shared/cooccurrence"
 	"github.com/millrace/millrace/shared/evaluate"
 	"github.com/millrace/millrace/shared/features"
 	"github.com/millrace/millrace/shared/lake"
@@ -20,6 +21,8 @@ import (
 
 func content(t *testing.T) model.Content {
 	seen, err := als.Collect(2, 3, []als.Interaction{{User: 0, Item: 2, Weight: 1.5}, {User: 1, Item: 0, Weight: 4}, {User: 1, Item: 2, Weight: 1}})
+	require.NoError(t, err)
+	together, err := cooccurrence.Count([][]int32{{2, 0}, {2, 0, 2}}, 3)
 	require.NoError(t, err)
 	return model.Content{
 		Items: []model.Entity{
@@ -37,6 +40,8 @@ func content(t *testing.T) model.Content {
 		},
 		Metrics: model.Metrics{State: lake.Candidate, Reason: "better", Model: evaluate.Metrics{K: 10, Users: 2, Recall: .5}, Settings: model.Settings{Dimension: 2}},
 		Seen:    model.Seen{Users: []string{"u1", "u2"}, Items: []string{"a", "b 2", "c"}, Matrix: seen},
+
+		Cooccurrences: together,
 	}
 }
 
@@ -85,6 +90,11 @@ func TestArtifactReadsBackAsItWasWritten(t *testing.T) {
 	m, err := a.Metrics(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, c.Metrics, m)
+	together, err := a.Cooccurrences(t.Context(), map[string]int32{"a": 0, "b 2": 1, "c": 2})
+	require.NoError(t, err)
+	require.Equal(t, c.Cooccurrences, together)
+	_, err = a.Cooccurrences(t.Context(), map[string]int32{"a": 0, "b 2": 1})
+	require.ErrorContains(t, err, `item "a" or "c", which the model does not have`)
 }
 
 func TestWritingTwiceChangesNothing(t *testing.T) {
@@ -93,7 +103,7 @@ func TestWritingTwiceChangesNothing(t *testing.T) {
 	_, _, err := model.Write(t.Context(), destination(dir), content(t))
 	require.NoError(t, err)
 	before := files(t, dir)
-	require.Len(t, before, 6)
+	require.Len(t, before, 7)
 	_, published, err := model.Write(t.Context(), destination(dir), content(t))
 	require.NoError(t, err)
 	require.False(t, published)

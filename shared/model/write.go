@@ -2,6 +2,7 @@
 //
 //	items.parquet users.parquet   id, name, embedding list<float32>, bias, cold, features (JSON)
 //	interactions.parquet          user, item, weight: what the model has seen, so that an evaluation can mask it
+//	cooccurrences.parquet         item, other, strength: which items follow which in sessions, if the model was tuned on sessions
 //	encoder.json                  what serving needs beside the embeddings (package features)
 //	metrics.json                  how good it is and how that was found out
 //	manifest.json                 lists all of them with size and SHA-256; written last
@@ -25,12 +26,13 @@ import (
 
 // Names of an artifact's files.
 const (
-	ItemsFile        = "items.parquet"
-	UsersFile        = "users.parquet"
-	InteractionsFile = "interactions.parquet"
-	EncoderFile      = "encoder.json"
-	MetricsFile      = "metrics.json"
-	ManifestFile     = "manifest.json"
+	ItemsFile         = "items.parquet"
+	UsersFile         = "users.parquet"
+	InteractionsFile  = "interactions.parquet"
+	CooccurrencesFile = "cooccurrences.parquet"
+	EncoderFile       = "encoder.json"
+	MetricsFile       = "metrics.json"
+	ManifestFile      = "manifest.json"
 )
 
 // InnerProduct is how a score is computed from two embeddings.
@@ -64,6 +66,13 @@ func Write(ctx context.Context, to Destination, c Content) (manifest lake.ModelM
 		list []Entity
 	}{{ItemsFile, c.Items}, {UsersFile, c.Users}} {
 		f, err := writeRows(ctx, to, table.name, EntityColumns(), entityRows(table.list))
+		if err != nil {
+			return lake.ModelManifest{}, false, err
+		}
+		files = append(files, f)
+	}
+	if c.Cooccurrences != nil {
+		f, err := writeRows(ctx, to, CooccurrencesFile, CooccurrenceColumns(), cooccurrenceRows(c.Cooccurrences, c.Seen.Items))
 		if err != nil {
 			return lake.ModelManifest{}, false, err
 		}

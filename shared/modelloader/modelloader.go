@@ -71,7 +71,15 @@ func load(ctx context.Context, objects lake.Store, store *vectorstore.Store, man
 	if err != nil {
 		return vectorstore.Outcome{}, reject(ctx, store, m, classify(err))
 	}
-	m.Items, m.Users = entities(artifact.Items(ctx)), entities(artifact.Users(ctx))
+	number := map[string]int32{} // of each item, while they are read
+	m.Items = entities(artifact.Items(ctx), func(e *vectorstore.Entity) error {
+		number[e.ID] = int32(len(number))
+		return nil
+	})
+	bought, stop := newPurchases(artifact.Interactions(ctx), number)
+	defer stop()
+	m.Users = entities(artifact.Users(ctx), bought.of)
+	m.Cooccurrences = cooccurrences(ctx, artifact, number)
 	var out vectorstore.Outcome
 	if promotion == nil {
 		out, err = store.Load(ctx, m)
@@ -100,7 +108,7 @@ func describe(a *model.Artifact, manifestKey string) (vectorstore.Model, error) 
 	if manifest.Counts.Items < 1 || manifest.Counts.Users < 0 {
 		problems = append(problems, fmt.Errorf("%d items and %d users", manifest.Counts.Items, manifest.Counts.Users))
 	}
-	limits := map[string]int64{model.ItemsFile: maxTable, model.UsersFile: maxTable, model.EncoderFile: maxEncoder}
+	limits := map[string]int64{model.ItemsFile: maxTable, model.UsersFile: maxTable, model.InteractionsFile: maxTable, model.CooccurrencesFile: maxTable, model.EncoderFile: maxEncoder}
 	for _, f := range manifest.Files {
 		if limit, read := limits[path.Base(f.Key)]; read && (f.Size < 1 || f.Size > limit) {
 			problems = append(problems, fmt.Errorf("%s has %d bytes, want 1 to %d", path.Base(f.Key), f.Size, limit))
@@ -124,15 +132,19 @@ func encoder(ctx context.Context, a *model.Artifact) (json.RawMessage, error) {
 	return text.Bytes(), err
 }
 
-// entities passes an artifact's rows on; its errors are defects unless reading again may help.
-func entities(rows iter.Seq2[model.Entity, error]) iter.Seq2[vectorstore.Entity, error] {
+// entities passes an artifact's rows on, completed; its errors are defects unless reading again may help.
+func entities(rows iter.Seq2[model.Entity, error], complete func(*vectorstore.Entity) error) iter.Seq2[vectorstore.Entity, error] {
 	return func(yield func(vectorstore.Entity, error) bool) {
 		for e, err := range rows {
+			entity := vectorstore.Entity{ID: e.ID, Name: e.Name, Embedding: e.Embedding, Bias: e.Bias, Cold: e.Cold, Features: e.Features}
+			if err == nil {
+				err = complete(&entity)
+			}
 			if err != nil {
 				yield(vectorstore.Entity{}, classify(err))
 				return
 			}
-			if !yield(vectorstore.Entity{ID: e.ID, Name: e.Name, Embedding: e.Embedding, Bias: e.Bias, Cold: e.Cold, Features: e.Features}, nil) {
+			if !yield(entity, nil) {
 				return
 			}
 		}

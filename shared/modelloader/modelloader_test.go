@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/millrace/millrace/shared/als"
+	"github.com/millrace/millrace/shared/cooccurrence"
 	"github.com/millrace/millrace/shared/features"
 	"github.com/millrace/millrace/shared/lake"
 	"github.com/millrace/millrace/shared/model"
@@ -41,13 +42,16 @@ func setup(t *testing.T) bundle {
 
 // publish writes a model of version v<run> as the trainer does and returns its manifest's key.
 func (b bundle) publish(t *testing.T, run lake.Run, state string) string {
-	seen, err := als.Collect(1, 1, []als.Interaction{{Weight: 1}})
+	seen, err := als.Collect(2, 2, []als.Interaction{{User: 1, Item: 0, Weight: 1}, {User: 1, Item: 1, Weight: 1}, {User: 0, Item: 0, Weight: 1}})
+	require.NoError(t, err)
+	together, err := cooccurrence.Count([][]int32{{0, 1}}, 2)
 	require.NoError(t, err)
 	version := "v" + string(run)
 	_, _, err = model.Write(b.ctx, model.Destination{Store: b.objects, Dir: lake.ModelDir(version), Version: version, Dataset: "shop", Run: run}, model.Content{
 		Items: []model.Entity{
 			{ID: "a", Name: "Äpfel", Embedding: []float32{.1, -2}, Bias: 1.5, Features: features.Record{"line": "Fruit & Co"}},
 			{ID: "b 2", Name: "b 2", Embedding: []float32{0, 1. / 3}, Cold: true},
+			{ID: "c", Name: "Cherries", Embedding: []float32{1, 1}, Bias: 1},
 		},
 		Users: []model.Entity{{ID: "103", Name: "One", Embedding: []float32{1, 2}}},
 		Encoder: features.Encoder{
@@ -55,7 +59,9 @@ func (b bundle) publish(t *testing.T, run lake.Run, state string) string {
 			Gramian: []float32{1, 0, 0, 1}, MeanUser: []float32{2, 3},
 		},
 		Metrics: model.Metrics{State: state, Reason: "because"},
-		Seen:    model.Seen{Users: []string{"103"}, Items: []string{"a"}, Matrix: seen},
+		Seen:    model.Seen{Users: []string{"102", "103"}, Items: []string{"a", "c"}, Matrix: seen},
+
+		Cooccurrences: together,
 	})
 	require.NoError(t, err)
 	return lake.ModelMarker(version)
@@ -87,9 +93,19 @@ func TestPublishedModelBecomesActiveOnce(t *testing.T) {
 	require.True(t, out.Activated)
 	now, err := b.store.Active(b.ctx)
 	require.NoError(t, err)
-	list, err := b.store.Items(b.ctx, now)
+	list, err := b.store.Items(b.ctx, now, "", "line")
 	require.NoError(t, err)
-	require.Equal(t, vectorstore.Items{IDs: []string{"a", "b 2"}, Names: []string{"Äpfel", "b 2"}, Embeddings: []float32{.1, -2, 0, 1. / 3}, Bias: []float32{1.5, 0}}, list)
+	require.Equal(t, vectorstore.Items{
+		IDs: []string{"a", "b 2", "c"}, Names: []string{"Äpfel", "b 2", "Cherries"}, Embeddings: []float32{.1, -2, 0, 1. / 3, 1, 1},
+		Bias: []float32{1.5, 0, 1}, Category: []string{"Fruit & Co", "", ""},
+	}, list)
+	users, err := b.store.Users(b.ctx, now, []string{"103"})
+	require.NoError(t, err)
+	require.Equal(t, []int32{0, 2}, users["103"].Bought)
+	follows, err := b.store.Cooccurrences(b.ctx, now, 3)
+	require.NoError(t, err)
+	require.Positive(t, follows.Strength(0, 2), "an item without interactions lies between")
+	require.Zero(t, follows.Strength(0, 1))
 	text, err := b.store.Encoder(b.ctx, now)
 	require.NoError(t, err)
 	encoder, err := features.ReadEncoder(bytes.NewReader(text))

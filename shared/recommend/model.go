@@ -3,8 +3,14 @@
 package recommend
 
 import (
+	"cmp"
 	"fmt"
+	"strconv"
+	"strings"
+	"sync/atomic"
 
+	"github.com/millrace/millrace/shared/cooccurrence"
+	"github.com/millrace/millrace/shared/dataset"
 	"github.com/millrace/millrace/shared/event"
 	"github.com/millrace/millrace/shared/features"
 	"github.com/millrace/millrace/shared/foldin"
@@ -15,24 +21,34 @@ type Catalog struct {
 	IDs, Names []string
 	Embeddings []float32 // n×d row-major
 	Bias       []float32 // popularity: orders items when nothing is known of the user
+	// Stock and Category are the values of the columns that the dataset's recommendations name: "" is NULL. Without such a column they are nil.
+	Stock, Category []string
+	Together        *cooccurrence.Table // nil if the model was not trained on sessions
 }
 
 // Model is one version in memory. It is safe for concurrent use.
 type Model struct {
 	Version string
 
-	encoder *features.Encoder
-	space   *foldin.Space
-	catalog Catalog
-	rows    map[string]int
+	encoder     *features.Encoder
+	space       *foldin.Space
+	weights     foldin.Weights
+	hideBought  bool
+	ids, names  []string
+	bias        []float32
+	rows        map[string]int
+	soldOut     []bool  // nil: nothing is
+	category    []int32 // by row; -1 is none
+	perCategory int
+	similar     []atomic.Pointer[[]Near] // the first ListLength of each item, when they have been asked for
 }
 
-// NewModel prepares a version for answering.
-func NewModel(version string, encoder *features.Encoder, c Catalog) (*Model, error) {
+// NewModel prepares a version for answering by the dataset's rules.
+func NewModel(version string, encoder *features.Encoder, c Catalog, shop *dataset.Dataset) (*Model, error) {
 	n := len(c.IDs)
-	if n == 0 || len(c.Names) != n || len(c.Bias) != n || len(c.Embeddings) != n*encoder.Dimension {
-		return nil, fmt.Errorf("model %s: %d ids, %d names, %d biases and %d numbers do not make items of dimension %d",
-			version, n, len(c.Names), len(c.Bias), len(c.Embeddings), encoder.Dimension)
+	if n == 0 || len(c.Names) != n || len(c.Bias) != n || len(c.Embeddings) != n*encoder.Dimension || c.Stock != nil && len(c.Stock) != n || c.Category != nil && len(c.Category) != n {
+		return nil, fmt.Errorf("model %s: %d ids, %d names, %d biases, %d numbers, %d stocks and %d categories do not make items of dimension %d",
+			version, n, len(c.Names), len(c.Bias), len(c.Embeddings), len(c.Stock), len(c.Category), encoder.Dimension)
 	}
 	matrix, err := foldin.NewMatrix(c.Embeddings, encoder.Dimension)
 	if err != nil {
@@ -42,17 +58,57 @@ func NewModel(version string, encoder *features.Encoder, c Catalog) (*Model, err
 		Dimension: encoder.Dimension, Alpha0: encoder.Alpha0, Lambda: encoder.Lambda, Items: encoder.Items, Gramian: encoder.Gramian,
 	}, matrix)
 	if err == nil {
-		// A session only adds to the system: if it can be solved without one, it can be solved with any.
-		_, err = space.Fold(encoder.MeanUser, nil)
+		err = space.Blend(c.Together, encoder.Blend)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("model %s: %w", version, err)
 	}
-	m := &Model{Version: version, encoder: encoder, space: space, catalog: c, rows: make(map[string]int, n)}
+	weights := shop.Event.Weights
+	m := &Model{
+		Version: version, encoder: encoder, space: space,
+		weights:    foldin.Weights{View: weights.View, Cart: weights.Cart, Quantity: weights.Quantity, Decay: cmp.Or(encoder.Decay, weights.Decay)},
+		hideBought: shop.Recommendations.Hide == dataset.HideBought,
+		ids:        c.IDs, names: c.Names, bias: c.Bias, rows: make(map[string]int, n),
+		soldOut: soldOut(c.Stock), perCategory: shop.Recommendations.PerCategory.AtMost, similar: make([]atomic.Pointer[[]Near], n),
+	}
+	if m.category = categories(c.Category); m.category == nil {
+		m.perCategory = 0
+	}
 	for row, id := range c.IDs {
 		m.rows[id] = row
 	}
 	return m, nil
+}
+
+// soldOut says of which items a shop has none left; what it does not say, or not in a number, counts as in stock.
+func soldOut(stock []string) []bool {
+	var list []bool
+	for row, text := range stock {
+		if x, err := strconv.ParseFloat(strings.TrimSpace(text), 64); err == nil && x <= 0 {
+			if list == nil {
+				list = make([]bool, len(stock))
+			}
+			list[row] = true
+		}
+	}
+	return list
+}
+
+func categories(values []string) []int32 {
+	if values == nil {
+		return nil
+	}
+	numbers := map[string]int32{"": -1}
+	list := make([]int32, len(values))
+	for row, value := range values {
+		n, known := numbers[value]
+		if !known {
+			n = int32(len(numbers))
+			numbers[value] = n
+		}
+		list[row] = n
+	}
+	return list
 }
 
 // Name is an item's name for people.
@@ -61,16 +117,16 @@ func (m *Model) Name(id string) (name string, known bool) {
 	if !known {
 		return "", false
 	}
-	return m.catalog.Names[row], true
+	return m.names[row], true
 }
 
 // session finds the entries that the model knows; a shop sells what last night's model has not seen.
 func (m *Model) session(history []event.Entry) []foldin.Weighted {
-	var entries []foldin.Entry
+	entries := make([]foldin.Entry, 0, len(history))
 	for _, e := range history {
 		if row, known := m.rows[e.Item]; known {
 			entries = append(entries, foldin.Entry{Row: row, Quantity: e.Quantity, InCart: e.InCart})
 		}
 	}
-	return foldin.Weigh(entries)
+	return m.weights.Weigh(entries)
 }

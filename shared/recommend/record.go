@@ -11,25 +11,48 @@ import (
 // ListLength is the length of both lists of a record.
 const ListLength = 5
 
-// AppendRecord answers an event of a user (nil: not in the model) and appends the record to dst: one line of JSON, the
-// event's own fields first. itemField is the dataset's name of an item in an event. The strategy is that of the answer.
-func (m *Model) AppendRecord(dst []byte, itemField string, e event.Event, user *User, eventID string, now time.Time) (record []byte, strategy string, err error) {
-	answer, err := m.Answer(Request{User: user, Features: e.Features, History: e.History, Limit: ListLength})
+// Event is a shop's event with what is known of its user.
+type Event struct {
+	event.Event
+	ID   string // <shard>:<sequence>[:<sub>]
+	User *User  // nil: not in the model
+}
+
+// Record answers an event: one line of JSON, the event's own fields first.
+type Record struct {
+	Line     []byte
+	Strategy string
+}
+
+// Records answers events. itemField is the dataset's name of an item in an event.
+func (m *Model) Records(itemField string, events []Event, now time.Time) ([]Record, error) {
+	requests := make([]Request, len(events))
+	for n, e := range events {
+		requests[n] = Request{User: e.User, Features: e.Features, History: e.History, Limit: ListLength}
+	}
+	answers, err := m.Answers(requests)
 	if err != nil {
-		return dst, "", err
+		return nil, err
 	}
-	added := event.Answer{
-		Seed: answer.Seed, Strategy: answer.Strategy,
-		Lineage: event.Lineage{EventID: eventID, RecommendationID: recommendationID(eventID, m.Version), ModelVersion: m.Version, GeneratedAt: now},
+	records := make([]Record, len(events))
+	for n, e := range events {
+		added := event.Answer{
+			Seed: answers[n].Seed, Strategy: answers[n].Strategy,
+			Lineage: event.Lineage{EventID: e.ID, RecommendationID: recommendationID(e.ID, m.Version), ModelVersion: m.Version, GeneratedAt: now},
+		}
+		for _, i := range answers[n].Items {
+			added.Recommended = append(added.Recommended, event.Recommended{ID: i.ID, Score: i.Score, Why: i.Why, Because: i.Because})
+		}
+		for _, near := range answers[n].Similar {
+			added.Similar = append(added.Similar, event.Similar{ID: near.ID, Distance: near.Distance})
+		}
+		line, err := e.AppendRecord(nil, itemField, added)
+		if err != nil {
+			return nil, err
+		}
+		records[n] = Record{line, added.Strategy}
 	}
-	for _, i := range answer.Items {
-		added.Recommended = append(added.Recommended, event.Recommended{ID: i.ID, Score: i.Score, Because: i.Because})
-	}
-	for _, n := range answer.Similar {
-		added.Similar = append(added.Similar, event.Similar{ID: n.ID, Distance: n.Distance})
-	}
-	record, err = e.AppendRecord(dst, itemField, added)
-	return record, answer.Strategy, err
+	return records, nil
 }
 
 // recommendationID is the same whenever the same event is answered by the same model: a retry makes no second recommendation.

@@ -18,6 +18,14 @@ type Entity struct {
 	Bias      float32 // orders the fallback to popularity
 	Cold      bool    // without interactions
 	Features  map[string]string
+	Bought    []int32 // of a user: positions among the items, ascending by id in byte order, of what training has seen
+}
+
+// Neighbours are the items that follow one in sessions, by position among the items ascending by id, strongest first.
+type Neighbours struct {
+	Item      int32
+	Others    []int32
+	Strengths []float32
 }
 
 // Model is a version to load. Its sequences verify what they read: a pair with an error ends them, and the load with
@@ -28,7 +36,8 @@ type Model struct {
 	Dimension                   int
 	Distance                    string
 	Metrics, Encoder            json.RawMessage
-	Items, Users                iter.Seq2[Entity, error]
+	Items, Users                iter.Seq2[Entity, error]     // Items is read first
+	Cooccurrences               iter.Seq2[Neighbours, error] // nil if the model has none
 	ItemCount, UserCount        int64
 }
 
@@ -98,11 +107,18 @@ func (s *Store) load(ctx context.Context, m Model, promotion *Promotion, indexFr
 		if err != nil {
 			return err
 		}
-		if err := fill(ctx, tx, items(n), m.Dimension, m.Items, m.ItemCount); err != nil {
+		if err := fill(ctx, tx, items(n), fmt.Sprintf(entityDefinition, m.Dimension), m.Items, entityValues, m.ItemCount); err != nil {
 			return fmt.Errorf("items: %w", err)
 		}
-		if err := fill(ctx, tx, users(n), m.Dimension, m.Users, m.UserCount); err != nil {
+		if err := fill(ctx, tx, users(n), fmt.Sprintf(userDefinition, m.Dimension), m.Users, userValues, m.UserCount, "bought"); err != nil {
 			return fmt.Errorf("users: %w", err)
+		}
+		if m.Cooccurrences != nil {
+			_, err := create(ctx, tx, cooccurrences(n), `item int primary key, others int[] not null, strengths real[] not null`, m.Cooccurrences,
+				func(n Neighbours) []any { return []any{n.Item, n.Others, n.Strengths} }, "item", "others", "strengths")
+			if err != nil {
+				return fmt.Errorf("co-occurrences: %w", err)
+			}
 		}
 		if out.Index, err = index(ctx, tx, items(n), m, indexFrom); err != nil {
 			return fmt.Errorf("index: %w", err)
@@ -195,22 +211,53 @@ func (s *Store) Reject(ctx context.Context, m Model, reason string) error {
 	return explain("record rejected model "+m.Version, err)
 }
 
-var entityColumns = []string{"id", "name", "embedding", "bias", "cold", "features"}
+const (
+	entityDefinition = `id text not null, name text not null, embedding vector(%d) not null,
+		bias real not null, cold boolean not null, features jsonb not null`
+	userDefinition = entityDefinition + `, bought int[] not null`
+)
 
-// fill makes a table and copies entities into it in PostgreSQL's binary form. The key is built afterwards, which is
-// faster and checks uniqueness; pgvector itself refuses wrong dimensions, NaN and infinity.
-func fill(ctx context.Context, tx pgx.Tx, table pgx.Identifier, dimension int, entities iter.Seq2[Entity, error], count int64) error {
-	name := table.Sanitize()
-	_, err := tx.Exec(ctx, fmt.Sprintf(`create table %s (id text not null, name text not null, embedding vector(%d) not null,
-		bias real not null, cold boolean not null, features jsonb not null)`, name, dimension))
+func entityValues(e Entity) []any {
+	if e.Features == nil {
+		e.Features = map[string]string{}
+	}
+	return []any{e.ID, e.Name, pgvector.NewVector(e.Embedding), e.Bias, e.Cold, e.Features}
+}
+
+func userValues(e Entity) []any {
+	if e.Bought == nil {
+		e.Bought = []int32{}
+	}
+	return append(entityValues(e), e.Bought)
+}
+
+// fill makes a table of entities. The key is built afterwards, which is faster and checks uniqueness; pgvector itself
+// refuses wrong dimensions, NaN and infinity.
+func fill(ctx context.Context, tx pgx.Tx, table pgx.Identifier, definition string, entities iter.Seq2[Entity, error], values func(Entity) []any, count int64, more ...string) error {
+	rows, err := create(ctx, tx, table, definition, entities, values, append([]string{"id", "name", "embedding", "bias", "cold", "features"}, more...)...)
 	if err != nil {
 		return err
 	}
-	next, stop := iter.Pull2(entities)
+	if rows != count {
+		return &Defect{fmt.Errorf("%d rows, the manifest says %d", rows, count)}
+	}
+	if _, err := tx.Exec(ctx, fmt.Sprintf(`alter table %s add primary key (id)`, table.Sanitize())); err != nil {
+		return asDefect(err)
+	}
+	_, err = tx.Exec(ctx, `analyze `+table.Sanitize())
+	return err
+}
+
+// create makes a table and copies rows into it in PostgreSQL's binary form.
+func create[T any](ctx context.Context, tx pgx.Tx, table pgx.Identifier, definition string, source iter.Seq2[T, error], values func(T) []any, columns ...string) (int64, error) {
+	if _, err := tx.Exec(ctx, fmt.Sprintf(`create table %s (%s)`, table.Sanitize(), definition)); err != nil {
+		return 0, err
+	}
+	next, stop := iter.Pull2(source)
 	defer stop()
 	var sourceErr error
-	rows, err := tx.CopyFrom(ctx, table, entityColumns, pgx.CopyFromFunc(func() ([]any, error) {
-		e, err, more := next()
+	rows, err := tx.CopyFrom(ctx, table, columns, pgx.CopyFromFunc(func() ([]any, error) {
+		row, err, more := next()
 		if !more {
 			return nil, nil
 		}
@@ -218,25 +265,12 @@ func fill(ctx context.Context, tx pgx.Tx, table pgx.Identifier, dimension int, e
 			sourceErr = err
 			return nil, sourceErr
 		}
-		if e.Features == nil {
-			e.Features = map[string]string{}
-		}
-		return []any{e.ID, e.Name, pgvector.NewVector(e.Embedding), e.Bias, e.Cold, e.Features}, nil
+		return values(row), nil
 	}))
 	if sourceErr != nil {
-		return sourceErr
+		return 0, sourceErr
 	}
-	if err != nil {
-		return asDefect(err)
-	}
-	if rows != count {
-		return &Defect{fmt.Errorf("%d rows, the manifest says %d", rows, count)}
-	}
-	if _, err := tx.Exec(ctx, fmt.Sprintf(`alter table %s add primary key (id)`, name)); err != nil {
-		return asDefect(err)
-	}
-	_, err = tx.Exec(ctx, `analyze `+name)
-	return err
+	return rows, asDefect(err)
 }
 
 // asDefect tells data that PostgreSQL refuses (a NUL in a text, an id twice, NaN) from trouble with PostgreSQL.
@@ -250,7 +284,7 @@ func asDefect(err error) error {
 // dropOlder drops the tables of all versions but the active and the previous one.
 func (s *Store) dropOlder(ctx context.Context) (dropped []string, err error) {
 	rows, err := s.pool.Query(ctx, `select c.relname::text from pg_class c
-		where c.relnamespace = 'millrace'::regnamespace and c.relkind = 'r' and c.relname ~ '^(item|user)_v[0-9]+$'
+		where c.relnamespace = 'millrace'::regnamespace and c.relkind = 'r' and c.relname ~ '^(item|user|cooccurrence)_v[0-9]+$'
 		  and not exists (select from millrace.active_model a where substring(c.relname from '[0-9]+$')::bigint in (a.n, a.previous))
 		order by c.oid`)
 	if err != nil {

@@ -4,9 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/pgvector/pgvector-go"
+
+	"github.com/millrace/millrace/shared/cooccurrence"
 )
 
 // Items is a version's item table, column by column, ascending by id in byte order.
@@ -14,27 +17,63 @@ type Items struct {
 	IDs, Names []string
 	Embeddings []float32 // n×d row-major
 	Bias       []float32
+	// Stock and Category are two columns of the items as text, "" for NULL; nil if none is asked for.
+	Stock, Category []string
 }
 
-// Items reads all items of a version. Memory: n × (4·d + about 100) bytes.
-func (s *Store) Items(ctx context.Context, r Reference) (Items, error) {
+// Items reads all items of a version, and two of the columns in their features, if they are named. Memory: n × (4·d + about 100) bytes.
+func (s *Store) Items(ctx context.Context, r Reference, stockColumn, categoryColumn string) (Items, error) {
 	var list Items
-	rows, err := s.pool.Query(ctx, fmt.Sprintf(`select id, name, embedding, bias from %s order by id collate "C"`, items(r.N).Sanitize()))
+	rows, err := s.pool.Query(ctx, fmt.Sprintf(`select id, name, embedding, bias, coalesce(features->>$1, ''), coalesce(features->>$2, '')
+		from %s order by id collate "C"`, items(r.N).Sanitize()), stockColumn, categoryColumn)
 	if err != nil {
 		return Items{}, gone(r, "items", err)
 	}
-	var id, name string
+	var id, name, stock, category string
 	var embedding pgvector.Vector
 	var bias float32
-	_, err = pgx.ForEachRow(rows, []any{&id, &name, &embedding, &bias}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&id, &name, &embedding, &bias, &stock, &category}, func() error {
 		list.IDs, list.Names = append(list.IDs, id), append(list.Names, name)
 		list.Embeddings, list.Bias = append(list.Embeddings, embedding.Slice()...), append(list.Bias, bias)
+		if stockColumn != "" {
+			list.Stock = append(list.Stock, stock)
+		}
+		if categoryColumn != "" {
+			list.Category = append(list.Category, category)
+		}
 		return nil
 	})
 	if err != nil {
 		return Items{}, gone(r, "items", err)
 	}
 	return list, nil
+}
+
+// Cooccurrences reads which of a version's n items follow which in sessions, of a model that has them.
+func (s *Store) Cooccurrences(ctx context.Context, r Reference, n int) (*cooccurrence.Table, error) {
+	rows, err := s.pool.Query(ctx, fmt.Sprintf(`select item, others, strengths from %s order by item`, cooccurrences(r.N).Sanitize()))
+	if err != nil {
+		return nil, gone(r, "co-occurrences", err)
+	}
+	var table cooccurrence.Table
+	var item int32
+	var others []int32
+	var strengths []float32
+	_, err = pgx.ForEachRow(rows, []any{&item, &others, &strengths}, func() error {
+		for table.Len() < int(item) {
+			if err := table.Append(nil, nil); err != nil {
+				return err
+			}
+		}
+		return table.Append(others, strengths)
+	})
+	for err == nil && table.Len() < n {
+		err = table.Append(nil, nil)
+	}
+	if err != nil {
+		return nil, gone(r, "co-occurrences", err)
+	}
+	return &table, nil
 }
 
 // Encoder is the version's encoder.json.
@@ -48,6 +87,7 @@ func (s *Store) Encoder(ctx context.Context, r Reference) (json.RawMessage, erro
 type User struct {
 	Embedding []float32
 	Cold      bool
+	Bought    []int32 // positions in Items, ascending
 }
 
 // Users finds users of a version by id, in one round trip; unknown ones are absent.
@@ -56,15 +96,16 @@ func (s *Store) Users(ctx context.Context, r Reference, ids []string) (map[strin
 	if len(ids) == 0 {
 		return found, nil
 	}
-	rows, err := s.pool.Query(ctx, fmt.Sprintf(`select id, embedding, cold from %s where id = any($1)`, users(r.N).Sanitize()), ids)
+	rows, err := s.pool.Query(ctx, fmt.Sprintf(`select id, embedding, cold, bought from %s where id = any($1)`, users(r.N).Sanitize()), ids)
 	if err != nil {
 		return nil, gone(r, "users", err)
 	}
 	var id string
 	var embedding pgvector.Vector
 	var cold bool
-	_, err = pgx.ForEachRow(rows, []any{&id, &embedding, &cold}, func() error {
-		found[id] = User{embedding.Slice(), cold}
+	var bought []int32
+	_, err = pgx.ForEachRow(rows, []any{&id, &embedding, &cold, &bought}, func() error {
+		found[id] = User{embedding.Slice(), cold, slices.Clone(bought)}
 		return nil
 	})
 	if err != nil {

@@ -114,3 +114,6 @@ func explain(what string, err error) error {
 
 func items(n int64) pgx.Identifier { return pgx.Identifier{"millrace", fmt.Sprintf("item_v%d", n)} }
 func users(n int64) pgx.Identifier { return pgx.Identifier{"millrace", fmt.Sprintf("user_v%d", n)} }
+func cooccurrences(n int64) pgx.Identifier {
+	return pgx.Identifier{"millrace", fmt.Sprintf("cooccurrence_v%d", n)}
+}

@@ -76,7 +76,7 @@ func model(run string) vectorstore.Model {
 			vectorstore.Entity{ID: "B", Name: "upper", Embedding: []float32{0, 1}, Bias: 1, Cold: true},
 		), ItemCount: 2,
 		Users: entities(
-			vectorstore.Entity{ID: "103", Name: "Atelier", Embedding: []float32{0.1, -3e-8}},
+			vectorstore.Entity{ID: "103", Name: "Atelier", Embedding: []float32{0.1, -3e-8}, Bought: []int32{0, 1}},
 			vectorstore.Entity{ID: "104", Embedding: []float32{5, 6}, Cold: true},
 		), UserCount: 2,
 	}
@@ -97,20 +97,47 @@ func TestWhatIsLoadedIsReadBackExactly(t *testing.T) {
 	b := setup(t)
 	active := b.load(t, "1")
 	require.Equal(t, 2, active.Dimension)
-	list, err := b.store.Items(b.ctx, active)
+	list, err := b.store.Items(b.ctx, active, "stock", "line")
 	require.NoError(t, err)
 	require.Equal(t, vectorstore.Items{
 		IDs: []string{"B", "b"}, Names: []string{"upper", "Łódź"}, Embeddings: []float32{0, 1, 1, 0}, Bias: []float32{1, 2},
+		Stock: []string{"", ""}, Category: []string{"", "Ships"},
 	}, list)
+	list, err = b.store.Items(b.ctx, active, "", "")
+	require.NoError(t, err)
+	require.Nil(t, list.Stock)
+	require.Nil(t, list.Category)
 	found, err := b.store.Users(b.ctx, active, []string{"103", "104", "nobody"})
 	require.NoError(t, err)
 	require.Equal(t, map[string]vectorstore.User{
-		"103": {Embedding: []float32{0.1, -3e-8}}, "104": {Embedding: []float32{5, 6}, Cold: true},
+		"103": {Embedding: []float32{0.1, -3e-8}, Bought: []int32{0, 1}}, "104": {Embedding: []float32{5, 6}, Cold: true, Bought: []int32{}},
 	}, found)
 	encoder, err := b.store.Encoder(b.ctx, active)
 	require.NoError(t, err)
 	require.Equal(t, `{"dimension": 2}`, string(encoder))
 	require.Equal(t, []string{"b 1-abc"}, b.column(t, `select e.id || ' ' || v.version from millrace.item_emb e join millrace.model_version v using (n) where e.features->>'line' = 'Ships'`))
+}
+
+func TestCooccurrencesAreReadBackAndGoWithTheirVersion(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	m := model("1")
+	m.Cooccurrences = func(yield func(vectorstore.Neighbours, error) bool) {
+		yield(vectorstore.Neighbours{Item: 1, Others: []int32{0}, Strengths: []float32{.25}}, nil)
+	}
+	_, err := b.store.Load(b.ctx, m)
+	require.NoError(t, err)
+	active, err := b.store.Active(b.ctx)
+	require.NoError(t, err)
+	table, err := b.store.Cooccurrences(b.ctx, active, 3)
+	require.NoError(t, err)
+	require.Equal(t, 3, table.Len())
+	require.Equal(t, []float32{0, .25, 0}, []float32{table.Strength(0, 1), table.Strength(1, 0), table.Strength(2, 0)})
+	b.load(t, "2")
+	b.load(t, "3")
+	_, err = b.store.Cooccurrences(b.ctx, active, 3)
+	require.ErrorIs(t, err, vectorstore.ErrGone)
+	require.NotContains(t, b.tables(t), "cooccurrence_v1")
 }
 
 func TestVersionsSayWhatBecameOfEach(t *testing.T) {
@@ -182,7 +209,7 @@ func TestOnlyThePreviousVersionIsKept(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, third.Dropped, 3)
 	require.Len(t, b.tables(t), 4)
-	_, err = b.store.Items(b.ctx, first)
+	_, err = b.store.Items(b.ctx, first, "", "")
 	require.ErrorIs(t, err, vectorstore.ErrGone)
 	_, err = b.store.Users(b.ctx, first, []string{"103"})
 	require.ErrorIs(t, err, vectorstore.ErrGone)

@@ -1,0 +1,133 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-lambda-go/events"
+	"github.com/stretchr/testify/require"
+
+	"github.com/millrace/millrace/shared/activemodel"
+	"github.com/millrace/millrace/shared/als"
+	"github.com/millrace/millrace/shared/cooccurrence"
+	"github.com/millrace/millrace/shared/dataset"
+	"github.com/millrace/millrace/shared/features"
+	"github.com/millrace/millrace/shared/metrics"
+	"github.com/millrace/millrace/shared/recommend"
+	"github.com/millrace/millrace/shared/vectorstore"
+)
+
+// memory is every sink and source of the recommender but the model: what is left is the recommender's own work.
+type memory struct{ model *activemodel.Model }
+
+func (m memory) Active(context.Context) (*activemodel.Model, error)         { return m.model, nil }
+func (memory) RecordActivity(context.Context, []vectorstore.Activity) error { return nil }
+func (memory) Write(context.Context, [][]byte) ([]int, error)               { return nil, nil }
+func (memory) Put(context.Context, string, io.Reader) error                 { return nil }
+
+// benchmarkShop makes a recommender for n items of dimension d with all filters on, and a thousand events: sessions of one to ten items,
+// half of them of known users.
+func benchmarkShop(b *testing.B, n, d int) (*recommender, []events.KinesisEventRecord) {
+	shop, err := dataset.Load("classicmodels")
+	require.NoError(b, err)
+	random := rand.New(rand.NewPCG(1, 2))
+	vectors := func(n int) []float32 {
+		v := make([]float32, n*d)
+		for k := range v {
+			v[k] = float32(random.NormFloat64() * 0.1)
+		}
+		return v
+	}
+	c := recommend.Catalog{Embeddings: vectors(n), Bias: make([]float32, n)}
+	for k := range n {
+		c.IDs, c.Names = append(c.IDs, fmt.Sprintf("S%07d", k)), append(c.Names, fmt.Sprintf("Item %d", k))
+		c.Stock, c.Category = append(c.Stock, fmt.Sprint(k%20)), append(c.Category, fmt.Sprint("line ", k%7))
+	}
+	var sessions [][]int32
+	for range n {
+		sessions = append(sessions, []int32{random.Int32N(int32(n)), random.Int32N(int32(n)), random.Int32N(int32(n)), random.Int32N(int32(n))})
+	}
+	c.Together, err = cooccurrence.Count(sessions, n)
+	require.NoError(b, err)
+	regression, err := features.Fit([]features.Field{{Name: "country", Kind: features.Category}},
+		[]features.Record{{"country": "France"}, {"country": "France"}, {"country": "Peru"}, {"country": "Peru"}}, vectors(4), d)
+	require.NoError(b, err)
+	model, err := recommend.NewModel("20261122T020000Z-0a1b2c3d", &features.Encoder{
+		Dimension: d, Alpha0: 0.01, Lambda: 0.01, WeightUnit: 1, Items: n, Gramian: als.Gramian(c.Embeddings, d), MeanUser: vectors(1),
+		UserSide: &regression, Decay: 0.6, Blend: 2,
+	}, c, shop)
+	require.NoError(b, err)
+	users := map[string]*recommend.User{}
+	for u := range 500 {
+		user := &recommend.User{Embedding: vectors(1)}
+		for k := range 100 {
+			user.Bought = append(user.Bought, int32(k*n/100+u%(n/100)))
+		}
+		users[fmt.Sprint(u)] = user
+	}
+	sinks := memory{&activemodel.Model{Model: model, Users: func(context.Context, []string) (map[string]*recommend.User, error) { return users, nil }}}
+	var records []events.KinesisEventRecord
+	for e := range 1000 {
+		var history []string
+		for range 1 + random.IntN(10) {
+			history = append(history, fmt.Sprintf(`{"product_code":"S%07d","quantity":"%d","in_shopping_cart":%t}`, random.IntN(n), 1+random.IntN(3), random.IntN(4) == 0))
+		}
+		records = append(records, events.KinesisEventRecord{
+			EventSource: "aws:kinesis", EventID: fmt.Sprintf("shardId-000000000000:4966%044d", e),
+			Kinesis: events.KinesisRecord{Data: fmt.Appendf(nil,
+				`{"session_id":"session-%d","customer_number":%d,"city":"Łódź","country":"Peru","credit_limit":21000.50,"browse_history":[%s]}`,
+				e, e, strings.Join(history, ","))},
+		})
+	}
+	return &recommender{
+		names: shop.Event, models: sinks, activity: sinks, records: sinks, quarantine: sinks,
+		metrics: metrics.New(io.Discard, time.Now), now: time.Now,
+	}, records
+}
+
+// BenchmarkHandler is the recommender without its servers: parse, fold in, the best 5 and 5 similar with filters, encode. Run it with -cpu 1.
+func BenchmarkHandler(b *testing.B) {
+	const batch = 100
+	for _, size := range []struct{ n, d int }{{10_000, 64}, {100_000, 64}, {1_000_000, 64}} {
+		b.Run(fmt.Sprintf("%dx%d", size.n, size.d), func(b *testing.B) {
+			r, records := benchmarkShop(b, size.n, size.d)
+			b.ReportAllocs()
+			answered, before := 0, processorTime(b)
+			for b.Loop() {
+				from := answered % len(records)
+				if _, err := r.Handle(b.Context(), events.KinesisEvent{Records: records[from : from+batch]}); err != nil {
+					b.Fatal(err)
+				}
+				answered += batch
+			}
+			b.ReportMetric(float64(answered)/b.Elapsed().Seconds(), "events/s")
+			b.ReportMetric(float64(answered)/(processorTime(b)-before).Seconds(), "events/cpu-s")
+
+			var took []time.Duration
+			for n := range records {
+				start := time.Now()
+				if _, err := r.Handle(b.Context(), events.KinesisEvent{Records: records[n : n+1]}); err != nil {
+					b.Fatal(err)
+				}
+				took = append(took, time.Since(start))
+			}
+			slices.Sort(took)
+			b.ReportMetric(float64(took[len(took)/2].Microseconds())/1000, "p50-ms")
+			b.ReportMetric(float64(took[len(took)*99/100].Microseconds())/1000, "p99-ms")
+		})
+	}
+}
+
+// processorTime is what this process has used: on a busy machine the clock says more of the others.
+func processorTime(b *testing.B) time.Duration {
+	var r syscall.Rusage
+	require.NoError(b, syscall.Getrusage(syscall.RUSAGE_SELF, &r))
+	return time.Duration(r.Utime.Nano() + r.Stime.Nano())
+}
