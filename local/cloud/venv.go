@@ -54,6 +54,13 @@ func (s Settings) venv(ctx context.Context, name string) (dir string, made bool,
 	return dir, true, stampVenv(dir, requirements)
 }
 
+// ReadersPython is the Python of the virtual environment that has DuckDB, PyArrow and PySpark, which only a test uses: it is
+// made when that asks for it.
+func (s Settings) ReadersPython(ctx context.Context) (string, error) {
+	dir, _, err := s.venv(ctx, "readers")
+	return filepath.Join(dir, "bin", "python"), err
+}
+
 func venvComplete(dir string, requirements []byte) bool {
 	stamp, err := os.ReadFile(filepath.Join(dir, stampName))
 	if err != nil || string(stamp) != venvStamp(dir, requirements) {
