@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -310,17 +311,29 @@ func TestTooLittleTimeLeftReturnsTheBatchInsteadOfBeingKilled(t *testing.T) {
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 }
 
+// long is a batch of n events that takes several passes over the items.
+func long(t *testing.T, n int) (batch events.KinesisEvent) {
+	some := read(t, "recommender-batch.json").Records
+	for k := range n {
+		record := some[k%len(some)]
+		record.Kinesis.SequenceNumber = fmt.Sprint(1000 + k)
+		record.EventID = "shardId-000000000000:" + record.Kinesis.SequenceNumber
+		batch.Records = append(batch.Records, record)
+	}
+	return batch
+}
+
 func TestWhatIsAnsweredInTimeIsDeliveredAndTheRestIsForTheNextInvocation(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	clock := time.Now()
-	b.recommender.now = func() time.Time { // each event takes ten seconds or so of this clock
-		clock = clock.Add(5 * time.Second)
+	b.recommender.now = func() time.Time { // each look at this clock takes eight seconds
+		clock = clock.Add(8 * time.Second)
 		return clock
 	}
 	ctx, cancel := context.WithDeadline(t.Context(), clock.Add(35*time.Second))
 	defer cancel()
-	batch := read(t, "recommender-batch.json")
+	batch := long(t, 4*together)
 	response, err := b.recommender.Handle(ctx, batch)
 	require.NoError(t, err)
 	answered := len(b.sink.lines)
@@ -337,17 +350,17 @@ func TestWhatIsAnsweredInTimeIsDeliveredAndTheRestIsForTheNextInvocation(t *test
 func TestAModelThatBecomesActiveWithinABatchWaitsForTheNext(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	batch := read(t, "recommender-batch.json")
+	batch := long(t, 4*together)
 	var next string
-	events := 0
+	asked := 0
 	b.recommender.now = func() time.Time {
-		if events++; events == 3 {
+		if asked++; asked == 3 {
 			next = shoptest.Load(t, b.store, "20261123T020000Z")
 		}
 		return time.Unix(1795338060, 0)
 	}
 	require.Empty(t, b.handle(t, batch))
-	require.NotEmpty(t, next, "loaded between two events")
+	require.NotEmpty(t, next, "loaded between two parts of the batch")
 	for _, r := range b.sink.records(t) {
 		require.Equal(t, b.version, r.ModelVersion)
 	}
