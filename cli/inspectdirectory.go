@@ -40,6 +40,7 @@ const (
 	fileIntact  fileState = "intact"
 	fileChanged fileState = "changed" // size or SHA-256 are not those recorded
 	fileMissing fileState = "missing"
+	fileFound   fileState = "found" // it is there; a manifest written by hand need not record what it was
 )
 
 func inspectDirectory(ctx context.Context, dir string, bar *bar) (inspectedDirectory, error) {
@@ -106,6 +107,15 @@ func filesOf(ctx context.Context, s lake.Store, key string) (_ []lake.File, err 
 
 // stateOf reads a file whole.
 func stateOf(ctx context.Context, s lake.Store, f lake.File) (fileState, error) {
+	if f.SHA256 == "" || f.Size == 0 {
+		body, _, err := s.Get(ctx, f.Key)
+		if errors.Is(err, lake.ErrNotFound) {
+			return fileMissing, nil
+		} else if err != nil {
+			return "", err
+		}
+		return fileFound, body.Close()
+	}
 	body, err := lake.Open(ctx, s, f)
 	if errors.Is(err, lake.ErrNotFound) {
 		return fileMissing, nil
@@ -149,7 +159,10 @@ func (m inspectedMarker) print(w io.Writer) {
 	}
 	fmt.Fprintln(w)
 	for _, f := range m.Files {
-		fmt.Fprintf(w, "  %-8s %s  %d bytes", f.State, f.Key, f.Size)
+		fmt.Fprintf(w, "  %-8s %s", f.State, f.Key)
+		if f.State != fileFound {
+			fmt.Fprintf(w, "  %d bytes", f.Size)
+		}
 		if f.Rows > 0 {
 			fmt.Fprintf(w, ", %s", plural(int(f.Rows), "row"))
 		}
@@ -168,7 +181,7 @@ func (d inspectedDirectory) damage() error {
 			found = append(found, m.Marker+" cannot be read")
 		}
 		for _, f := range m.Files {
-			if f.State != fileIntact {
+			if f.State != fileIntact && f.State != fileFound {
 				found = append(found, fmt.Sprintf("%s is %s", f.Key, f.State))
 			}
 		}

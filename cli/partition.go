@@ -5,14 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"regexp"
 	"strings"
+	"sync/atomic"
 
 	"github.com/spf13/cobra"
 
 	"github.com/millrace/millrace/shared/lake"
 	"github.com/millrace/millrace/shared/partition"
-	"github.com/millrace/millrace/shared/schema"
 )
 
 // curation is a run of a table as Parquet.
@@ -29,8 +28,13 @@ func newPartition(o *options) *cobra.Command {
 		Use:   "partition --in DIR --table T --run TIME --out DIR",
 		Short: "Turn a landed run of a table into sorted, partitioned Parquet, as the partitioner does in the lake",
 		Long: `Turn a landed run of a table (raw/ below --in) into Parquet (curated/ below --out, which may be the
-same directory). The finished files are read back and have to hold exactly the rows that were landed;
-a newer run of the same day replaces an older one, an older one never does.`,
+same directory): sorted by the table's key, in files of about 128 MiB, in bounded memory whatever the
+table; what does not fit is sorted below $TMPDIR. The finished files are read back and have to hold
+exactly the rows that were landed. Repeated, it repairs files that are missing or damaged; a newer run of
+the same day replaces an older one, an older one never does.
+
+The run may have been written by hand: Avro or Parquet files from elsewhere below raw/ and a manifest
+that lists them (docs/operations.md, Land a table that is not MySQL's).`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			bar := newBar(cmd.ErrOrStderr())
@@ -52,7 +56,7 @@ a newer run of the same day replaces an older one, an older one never does.`,
 	flags.StringVar(&in, "in", "", "directory that holds raw/")
 	flags.StringVar(&out, "out", "", "directory for curated/; may be that of --in")
 	// Not a list with commas: a transform may have one.
-	flags.StringArrayVar(&by, "partition-by", nil, "`column` that makes folders; again for the next level")
+	flags.StringArrayVar(&by, "partition-by", nil, "`column` or transform that makes folders: city, year(ts), month(ts), day(ts), bucket(16, user); again for the next level")
 	required(cmd, "in", "out")
 	return cmd
 }
@@ -64,9 +68,6 @@ func curate(ctx context.Context, r tableRun, in, out string, by []string, bar *b
 	manifest, _, err := lake.ReadMarker[lake.RawManifest](ctx, landed, key, lake.RawFormat)
 	if err != nil {
 		return c, r.runsHint(ctx, err, landed, in, "millrace extract --out "+in+" lands it")
-	}
-	if err := checkPartitionBy(by, manifest.Columns); err != nil {
-		return c, err
 	}
 	store := &apart{Directory: lake.NewDirectory(out), raw: landed, table: r.table, size: bytesOf(manifest.Files), bar: bar}
 	result, err := partition.Write(ctx, store, key, partition.Options{PartitionBy: by, Limits: partition.DefaultLimits()})
@@ -80,23 +81,6 @@ func curate(ctx context.Context, r tableRun, in, out string, by []string, bar *b
 	}, nil
 }
 
-var transform = regexp.MustCompile(`^(\w+)\s*\(.*\)$`)
-
-// checkPartitionBy refuses what would make other folders than was meant.
-func checkPartitionBy(by []string, cols []schema.Column) error {
-	seen := map[string]bool{}
-	for _, name := range by {
-		if seen[name] {
-			return fmt.Errorf("--partition-by %s: named twice", name)
-		}
-		seen[name] = true
-		if m := transform.FindStringSubmatch(name); m != nil && schema.Index(cols, name) < 0 {
-			return fmt.Errorf("--partition-by '%s': the transform %s is not built yet: name a column, whose values are the folders", name, m[1])
-		}
-	}
-	return nil
-}
-
 // apart is a lake whose raw data lies in one directory and everything else in another, which may
 // be the same.
 type apart struct {
@@ -104,8 +88,8 @@ type apart struct {
 	raw   *lake.Directory
 	table string
 	size  int64 // bytes of raw data, for progress
-	read  int64
-	files int
+	read  atomic.Int64
+	files atomic.Int64
 	bar   *bar
 }
 
@@ -117,7 +101,7 @@ func (a *apart) Get(ctx context.Context, key string) (io.ReadCloser, string, err
 		return a.Directory.Get(ctx, key)
 	}
 	body, etag, err := a.raw.Get(ctx, key)
-	if err != nil || !strings.HasSuffix(key, ".avro") {
+	if _, marker := lake.Layer(key); err != nil || marker == nil {
 		return body, etag, err
 	}
 	return &counted{body, a}, etag, nil
@@ -128,13 +112,17 @@ func (a *apart) Put(ctx context.Context, key string, r io.Reader) error {
 	if strings.HasPrefix(key, "raw/") {
 		return errors.New("raw data is not written here")
 	}
-	a.files++
+	a.files.Add(1)
 	a.show()
 	return a.Directory.Put(ctx, key, r)
 }
 
 func (a *apart) show() {
-	a.bar.step("%s: read %d of %d MiB, writing file %d", a.table, a.read/mebibyte, a.size/mebibyte, a.files)
+	if a.size == 0 { // a manifest written by hand need not say
+		a.bar.step("%s: %d MiB read, %d files written", a.table, a.read.Load()/mebibyte, a.files.Load())
+		return
+	}
+	a.bar.step("%s: %d of %d MiB read, %d files written", a.table, a.read.Load()/mebibyte, a.size/mebibyte, a.files.Load())
 }
 
 // counted shows how much of the raw data has been read.
@@ -145,7 +133,7 @@ type counted struct {
 
 func (c *counted) Read(p []byte) (int, error) {
 	n, err := c.ReadCloser.Read(p)
-	c.of.read += int64(n)
+	c.of.read.Add(int64(n))
 	c.of.show()
 	return n, err
 }

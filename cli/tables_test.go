@@ -78,10 +78,10 @@ func TestWhatCannotBePartitionedIsRefusedBeforeAnythingIsWritten(t *testing.T) {
 		by   []string
 		want string
 	}{
-		{night, []string{"month(ts)"}, "--partition-by 'month(ts)': the transform month is not built yet"},
-		{night, []string{"bucket(16, customerNumber)"}, "the transform bucket is not built yet"},
-		{night, []string{"customer"}, "no column ratings.customer to partition by (there are: [customerNumber productCode productRating]): name another column"},
-		{night, []string{"productCode", "productCode"}, "named twice"},
+		{night, []string{"month(productRating)"}, "month(productRating): a column of kind int has no month: name a date, datetime or timestamp"},
+		{night, []string{"hour(productRating)"}, `there is no transform "hour": write year(column), month(column)`},
+		{night, []string{"customer"}, "there is no column customer (there are: customerNumber, productCode, productRating): name another column"},
+		{night, []string{"productCode", "productCode"}, `"productCode" and "productCode" both make folders productCode=…: name one of them`},
 		{"20261121T020000Z", nil, "has no run 20261121T020000Z of table ratings (extracted runs: 20261122T020000Z)"},
 		{"yesterday", nil, `run "yesterday": want a scheduled time`},
 	} {
@@ -92,6 +92,21 @@ func TestWhatCannotBePartitionedIsRefusedBeforeAnythingIsWritten(t *testing.T) {
 	}
 	_, err := millrace(t, partitionCommand(in, in, "customers", night)...)
 	require.ErrorContains(t, err, "no run of it at all")
+}
+
+func TestTransformsMakeFolders(t *testing.T) {
+	t.Parallel()
+	dir := landed(t, "ratings", night)
+	text, err := millrace(t, partitionCommand(dir, dir, "ratings", night, "bucket(2, customerNumber)", "productRating")...)
+	require.NoError(t, err)
+	require.Contains(t, text, "partitioned  by bucket(2, customerNumber), productRating")
+	require.Contains(t, laketest.Objects(t, lake.NewDirectory(dir)), "curated/ratings/dt=2026-11-22/customerNumber_bucket=1/productRating=4/part-00000.parquet")
+	m, _, err := lake.ReadMarker[lake.CuratedSuccess](t.Context(), lake.NewDirectory(dir), lake.CuratedMarker("ratings", night), lake.CuratedFormat)
+	require.NoError(t, err)
+	require.Equal(t, []string{"bucket(2, customerNumber)", "productRating"}, m.PartitionBy)
+	for _, f := range m.Files {
+		require.Equal(t, "customerNumber_bucket", f.Partition[0].Column)
+	}
 }
 
 func TestAnOlderRunNeverReplacesANewerOne(t *testing.T) {
@@ -106,12 +121,11 @@ func TestAnOlderRunNeverReplacesANewerOne(t *testing.T) {
 	require.ErrorContains(t, err, "verify it with --run 20261122T030000Z")
 }
 
-func TestExtractionModesThatAreNotBuiltAreRefused(t *testing.T) {
+func TestModesOfExtractionThatThereAreNotAreRefused(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ args, want string }{
-		{"--mode incremental --watermark ts", "the incremental mode is not built yet: leave out --mode and --watermark"},
-		{"--watermark ts", "the incremental mode is not built yet"},
-		{"--mode some", `--mode "some": want full`},
+		{"--mode incremental", "name the column that says when a row was last changed or added with --watermark"},
+		{"--mode some", `--mode "some": want full or incremental`},
 		{"--zero-dates 1970", `--zero-dates "1970": want fail or null`},
 	} {
 		out := filepath.Join(t.TempDir(), "new")
