@@ -17,6 +17,8 @@ require (
 	golang.org/x/term v0.45.0
 )
 
+require golang.org/x/sync v0.24.0 // indirect
+
 require (
 	filippo.io/edwards25519 v1.2.0 // indirect
 	github.com/andybalholm/brotli v1.1.1 // indirect
