@@ -4,6 +4,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -18,6 +19,9 @@ func main() {
 	defer stop()
 	if err := newCommand().ExecuteContext(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "millrace:", err)
+		if some := rejectedEvents(0); errors.As(err, &some) {
+			os.Exit(2) // scripts tell it from a failure
+		}
 		os.Exit(1)
 	}
 }

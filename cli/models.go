@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net/url"
 
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/spf13/cobra"
@@ -85,46 +84,4 @@ func (s *stack) command(ctx context.Context, request, answer any) error {
 		return fmt.Errorf("loader: %s", failure.Message)
 	}
 	return json.Unmarshal(out.Payload, answer)
-}
-
-// recommendation is the API's answer for a user.
-type recommendation struct {
-	User         string `json:"user"`
-	ModelVersion string `json:"model_version"`
-	Strategy     string `json:"strategy"`
-	Items        []struct {
-		ID          string  `json:"id"`
-		Name        string  `json:"name"`
-		Score       float64 `json:"score"`
-		Because     string  `json:"because,omitempty"`
-		BecauseName string  `json:"because_name,omitempty"`
-	} `json:"recommended_items"`
-}
-
-func newRecommend(o *options) *cobra.Command {
-	return &cobra.Command{
-		Use:   "recommend USER",
-		Short: "Ask the API what it recommends to a user",
-		Args:  cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			s, err := o.openStack(cmd.Context())
-			if err != nil {
-				return err
-			}
-			var r recommendation
-			if err := s.get(cmd.Context(), "/users/"+url.PathEscape(args[0])+"/recommendations", &r); err != nil {
-				return err
-			}
-			return o.show(cmd.OutOrStdout(), r, func(w io.Writer) {
-				fmt.Fprintf(w, "For %s (%s, model %s)\n", args[0], r.Strategy, r.ModelVersion)
-				for _, item := range r.Items {
-					why := ""
-					if item.BecauseName != "" {
-						why = "because of " + item.BecauseName
-					}
-					fmt.Fprintf(w, "  %6.3f  %-10s  %-42s %s\n", item.Score, item.ID, item.Name, why)
-				}
-			})
-		},
-	}
 }
