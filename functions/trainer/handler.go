@@ -30,6 +30,7 @@ type trainer struct {
 	store   lake.Store
 	bucket  string
 	dataset *dataset.Dataset
+	memory  int64 // bytes that a training may take; 0: it is not known
 	metrics *metrics.Emitter
 	now     func() time.Time
 }
@@ -40,6 +41,11 @@ func (t *trainer) Handle(ctx context.Context, event events.EventBridgeEvent) err
 	if err != nil {
 		return err
 	}
+	return t.Train(ctx, key)
+}
+
+// Train trains on the set that the marker at key publishes.
+func (t *trainer) Train(ctx context.Context, key string) error {
 	set, marker, err := lake.ReadMarker[lake.TrainingSuccess](ctx, t.store, key, lake.TrainingFormat)
 	if err != nil {
 		return err
@@ -58,6 +64,9 @@ func (t *trainer) Handle(ctx context.Context, event events.EventBridgeEvent) err
 		return err
 	}
 
+	if err := t.fits(ctx, set, log); err != nil {
+		return err
+	}
 	started := t.now()
 	input, err := train.FromLake(ctx, t.store, t.dataset, set)
 	if err != nil {
@@ -88,6 +97,36 @@ func (t *trainer) Handle(ctx context.Context, event events.EventBridgeEvent) err
 	t.emit(content.Metrics, took)
 	return t.tellRejection(ctx, manifest)
 }
+
+// fits tells before anything is read whether a training of that size can end here, and what it takes if it cannot.
+func (t *trainer) fits(ctx context.Context, set lake.TrainingSuccess, log *slog.Logger) error {
+	size := train.Size{Rows: set.Rows, Dimension: train.LargestDimension}
+	for _, parent := range set.Parents {
+		table, err := lake.ReadParent[lake.CuratedSuccess](ctx, t.store, parent, lake.CuratedFormat)
+		switch {
+		case err != nil:
+			return fmt.Errorf("training set of run %s: %w", set.Run, err)
+		case table.Table == t.dataset.Users.Table:
+			size.Users += table.Rows
+		case table.Table == t.dataset.Items.Table:
+			size.Items += table.Rows
+		}
+	}
+	needs := size.Memory()
+	log.InfoContext(ctx, "training measured", "rows", set.Rows, "users", size.Users, "items", size.Items, "needsMiB", needs>>20, "hasMiB", t.memory>>20)
+	if t.memory == 0 || needs <= t.memory {
+		return nil
+	}
+	remedy := "deploy with TrainerImage: the same program in a container takes up to 120 GB"
+	if needs <= largestFunction {
+		remedy = fmt.Sprintf("deploy with TrainerMemory=%d or more", needs>>20+1)
+	}
+	return fmt.Errorf("a model of %d rows, %d users and %d items takes up to %d MiB, and %d MiB are here: %s",
+		set.Rows, size.Users, size.Items, needs>>20+1, t.memory>>20, remedy)
+}
+
+// largestFunction is Lambda's limit.
+const largestFunction = 10240 << 20
 
 // active reads the model that is served now, to compare with: nil if there is none, or none that can be trained again.
 func (t *trainer) active(ctx context.Context, log *slog.Logger) (*train.Active, error) {

@@ -310,6 +310,27 @@ func TestAnActiveModelFromElsewhereIsNoObstacle(t *testing.T) {
 	require.Equal(t, lake.Candidate, a.Manifest.State)
 }
 
+func TestATrainingThatDoesNotFitSaysWhatItTakesBeforeItStarts(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.trainer.memory = 1 << 20
+	err := b.trainer.Handle(t.Context(), event(t, "trainer-training-success.json"))
+	require.ErrorContains(t, err, "a model of 280 rows, 41 users and 34 items takes up to")
+	require.ErrorContains(t, err, "deploy with TrainerMemory=")
+	b.set.Rows = 400_000_000
+	b.publish(t)
+	b.trainer.memory = largestFunction
+	err = b.trainer.Handle(t.Context(), event(t, "trainer-training-success.json"))
+	require.ErrorContains(t, err, "deploy with TrainerImage")
+	require.Empty(t, b.objects(t))
+
+	b.set.Rows = 280
+	b.publish(t)
+	b.trainer.memory = 3008 << 20
+	require.NoError(t, b.trainer.Train(t.Context(), lake.TrainingMarker("classicmodels", lakeRun)), "as the container does")
+	require.NotEmpty(t, b.objects(t))
+}
+
 func TestSearchEndsInTimeToPublish(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

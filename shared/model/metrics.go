@@ -48,6 +48,7 @@ type Settings struct {
 	Weights    string  `json:"weights"`         // how the weight w of a pair counts: linear (w), logarithmic (log(1+w)) or equal (1)
 	WeightUnit float64 `json:"weight_unit"`     // weights so counted are divided by it: their mean
 	Decay      float64 `json:"decay,omitempty"` // of sessions: an item weighs so much of the one after it
+	Blend      float64 `json:"blend,omitempty"` // of sessions: weight of what items co-occur with beside the factors
 	Seed       uint64  `json:"seed"`
 }
 
@@ -58,6 +59,7 @@ type Trial struct {
 	Lambda     float64          `json:"lambda"`
 	Weights    string           `json:"weights"`
 	Decay      float64          `json:"decay,omitempty"`
+	Blend      float64          `json:"blend,omitempty"`
 	Epochs     int              `json:"epochs"` // the best of those measured along the way
 	Validation evaluate.Metrics `json:"validation"`
 	Failure    string           `json:"failure,omitempty"`

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/millrace/millrace/shared/als"
+	"github.com/millrace/millrace/shared/cooccurrence"
 	"github.com/millrace/millrace/shared/evaluate"
 	"github.com/millrace/millrace/shared/features"
 	"github.com/millrace/millrace/shared/model"
@@ -32,11 +33,18 @@ func assemble(in Input, p *problem, all als.Interactions, f als.Factors, metrics
 	if itemRegression != nil {
 		metrics.ColdStart.ItemsExplained = &itemRegression.Explained
 	}
+	var together *cooccurrence.Table
+	if metrics.Settings.Blend > 0 {
+		if together, err = p.together(p.rows); err != nil {
+			return model.Content{}, err
+		}
+	}
 	return model.Content{
-		Users: users, Items: items, Metrics: metrics,
+		Cooccurrences: together,
+		Users:         users, Items: items, Metrics: metrics,
 		Encoder: features.Encoder{
 			Format: features.EncoderFormat, Dimension: f.Dimension,
-			Alpha0: metrics.Settings.Alpha0, Lambda: metrics.Settings.Lambda, WeightUnit: metrics.Settings.WeightUnit, Decay: metrics.Settings.Decay,
+			Alpha0: metrics.Settings.Alpha0, Lambda: metrics.Settings.Lambda, WeightUnit: metrics.Settings.WeightUnit, Decay: metrics.Settings.Decay, Blend: metrics.Settings.Blend,
 			Items: len(p.items), Users: len(p.users),
 			Gramian: als.Gramian(f.Items, f.Dimension), MeanUser: meanRow(f.Users, f.Dimension),
 			UserSide: userRegression, ItemSide: itemRegression,

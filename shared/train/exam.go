@@ -5,15 +5,17 @@ import (
 	"math"
 
 	"github.com/millrace/millrace/shared/als"
+	"github.com/millrace/millrace/shared/cooccurrence"
 	"github.com/millrace/millrace/shared/evaluate"
 	"github.com/millrace/millrace/shared/foldin"
 )
 
 // exam asks a ranking for what it has not been shown: held-out items of users, or the next item of sessions.
 type exam struct {
-	seen      als.Interactions // what was learned from
-	held      als.Interactions // with users
-	questions []question       // with sessions
+	seen      als.Interactions    // what was learned from
+	held      als.Interactions    // with users
+	questions []question          // with sessions
+	together  *cooccurrence.Table // of the sessions learned from
 }
 
 // question asks for the item that came after a prefix. Items are numbers; -1 as next is an item that no ranking can find.
@@ -51,14 +53,34 @@ func (e exam) rank(ctx context.Context, score evaluate.Score, k int) (evaluate.R
 }
 
 // measure ranks by factors: of the users themselves, or folded in from the prefixes of sessions.
-func (e exam) measure(ctx context.Context, f als.Factors, loss lossOf, k int) (evaluate.Result, error) {
-	if e.questions != nil {
-		var err error
-		if f.Users, err = fold(f, loss, e.questions); err != nil {
-			return evaluate.Result{}, err
-		}
+func (e exam) measure(ctx context.Context, f als.Factors, p point, k int) (evaluate.Result, error) {
+	if e.questions == nil {
+		return e.rank(ctx, evaluate.Factors(f), k)
 	}
-	return e.rank(ctx, evaluate.Factors(f), k)
+	space, err := newSpace(f, p, e.together)
+	if err != nil {
+		return evaluate.Result{}, err
+	}
+	score, err := folded(space, meanRow(f.Users, f.Dimension), p.decay, e.questions)
+	if err != nil {
+		return evaluate.Result{}, err
+	}
+	return e.rank(ctx, score, k)
+}
+
+// newSpace is the space of a training's items that serving will fold in to.
+func newSpace(f als.Factors, p point, together *cooccurrence.Table) (*foldin.Space, error) {
+	items, err := foldin.NewMatrix(f.Items, f.Dimension)
+	if err != nil {
+		return nil, err
+	}
+	space, err := foldin.New(foldin.Loss{
+		Dimension: f.Dimension, Alpha0: p.alpha0, Lambda: p.lambda, Items: items.Len(), Gramian: als.Gramian(f.Items, f.Dimension),
+	}, items)
+	if err != nil {
+		return nil, err
+	}
+	return space, space.Blend(together, p.blend)
 }
 
 // neighbours ranks by the items that the same users, or sessions, had; of a session with the same decay as a fold-in.
@@ -74,25 +96,4 @@ func (e exam) neighbours(ctx context.Context, decay float64, k int) (evaluate.Re
 			near.Add(scores, int(i), float32(math.Pow(decay, float64(len(prefix)-1-k))))
 		}
 	}), k)
-}
-
-// lossOf is what a fold-in needs to know of a training beside the factors.
-type lossOf struct {
-	alpha0, lambda, decay float64
-}
-
-// fold gives each question the vector of a user who did what its prefix says and of whom nothing else is known, as serving does.
-func fold(f als.Factors, loss lossOf, questions []question) ([]float32, error) {
-	d := f.Dimension
-	items, err := foldin.NewMatrix(f.Items, d)
-	if err != nil {
-		return nil, err
-	}
-	space, err := foldin.New(foldin.Loss{
-		Dimension: d, Alpha0: loss.alpha0, Lambda: loss.lambda, Items: items.Len(), Gramian: als.Gramian(f.Items, d),
-	}, items)
-	if err != nil {
-		return nil, err
-	}
-	return foldAll(space, meanRow(f.Users, d), loss.decay, questions)
 }

@@ -37,7 +37,7 @@ func (e examination) measure(ctx context.Context, active *Active, m *model.Metri
 		return err
 	}
 	k := e.settings.K
-	ours, err := e.test.measure(ctx, factors, e.chosen.loss(), k)
+	ours, err := e.test.measure(ctx, factors, e.chosen, k)
 	if err != nil {
 		return err
 	}

@@ -1,18 +1,20 @@
 package train
 
 import (
-	"math"
 	"runtime"
 	"sync"
 	"sync/atomic"
 
+	"github.com/millrace/millrace/shared/als"
+	"github.com/millrace/millrace/shared/evaluate"
 	"github.com/millrace/millrace/shared/foldin"
 )
 
-// foldAll folds every prefix in on all cores; the rows of the result are the questions'.
-func foldAll(space *foldin.Space, prior []float32, decay float64, questions []question) ([]float32, error) {
+// folded folds every prefix in, on all cores, as serving does for a user of whom nothing else is known, and scores by the result.
+func folded(space *foldin.Space, prior []float32, decay float64, questions []question) (evaluate.Score, error) {
 	d := len(prior)
-	vectors := make([]float32, len(questions)*d)
+	vectors, sessions := make([]float32, len(questions)*d), make([][]foldin.Weighted, len(questions))
+	weights := foldin.Weights{View: 1, Cart: 1, Decay: decay}
 	var (
 		group sync.WaitGroup
 		next  atomic.Int64
@@ -26,7 +28,12 @@ func foldAll(space *foldin.Space, prior []float32, decay float64, questions []qu
 				if n >= len(questions) {
 					return
 				}
-				user, err := space.Fold(prior, weigh(questions[n].prefix, decay))
+				entries := make([]foldin.Entry, len(questions[n].prefix))
+				for k, i := range questions[n].prefix {
+					entries[k].Row = int(i)
+				}
+				sessions[n] = weights.Weigh(entries)
+				user, err := space.Fold(prior, sessions[n])
 				if err != nil {
 					once.Do(func() { first = err })
 					return
@@ -36,27 +43,18 @@ func foldAll(space *foldin.Space, prior []float32, decay float64, questions []qu
 		})
 	}
 	group.Wait()
-	return vectors, first
-}
-
-// weigh gives each item of a prefix decay times the weight of the one after it; an item that is there twice the sum.
-func weigh(prefix []int32, decay float64) []foldin.Weighted {
-	var list []foldin.Weighted
-	place := map[int32]int{}
-	for n, item := range prefix {
-		weight := math.Pow(decay, float64(len(prefix)-1-n))
-		if weight < leastWeight || item < 0 {
-			continue
-		}
-		at, twice := place[item]
-		if !twice {
-			at = len(list)
-			place[item], list = at, append(list, foldin.Weighted{Row: int(item)})
-		}
-		list[at].Weight += weight
+	if first != nil {
+		return nil, first
 	}
-	return list
+	items := make([]float32, 0, space.Items.Len()*d)
+	for i := range space.Items.Len() {
+		items = append(items, space.Items.Row(i)...)
+	}
+	products := evaluate.Factors(als.Factors{Dimension: d, Users: vectors, Items: items})
+	return func(batch []int, scores [][]float32) {
+		products(batch, scores)
+		for row, n := range batch {
+			space.AddTogether(scores[row], sessions[n])
+		}
+	}, nil
 }
-
-// leastWeight of an item, beside 1 of the latest, changes nothing in a list of 20.
-const leastWeight = 1e-6

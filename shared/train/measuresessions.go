@@ -1,6 +1,7 @@
 package train
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -69,15 +70,22 @@ func MeasureSessions(ctx context.Context, a *model.Artifact, list []Question, k 
 	if err != nil {
 		return SessionMeasurement{}, err
 	}
+	together, err := a.Cooccurrences(ctx, number)
+	if err != nil {
+		return SessionMeasurement{}, err
+	}
+	if err := space.Blend(together, encoder.Blend); err != nil {
+		return SessionMeasurement{}, fmt.Errorf("model %s: %w", a.Manifest.Version, err)
+	}
 	seen, err := trainedOn(ctx, a, number)
 	if err != nil {
 		return SessionMeasurement{}, err
 	}
-	vectors, err := foldAll(space, encoder.MeanUser, encoder.Decay, asked)
+	score, err := folded(space, encoder.MeanUser, cmp.Or(encoder.Decay, firstDecay), asked)
 	if err != nil {
 		return SessionMeasurement{}, err
 	}
-	ours, err := evaluate.Next(ctx, evaluate.Factors(als.Factors{Dimension: encoder.Dimension, Users: vectors, Items: items.embeddings}), seen, next, k)
+	ours, err := evaluate.Next(ctx, score, seen, next, k)
 	if err != nil {
 		return SessionMeasurement{}, err
 	}

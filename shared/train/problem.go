@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/millrace/millrace/shared/als"
+	"github.com/millrace/millrace/shared/cooccurrence"
 	"github.com/millrace/millrace/shared/evaluate"
 	"github.com/millrace/millrace/shared/model"
 )
@@ -158,7 +159,12 @@ func (p *problem) splitSessions() (parts, error) {
 	if q.test.seen, err = p.matrixOf(rest, restEnd); err != nil {
 		return parts{}, err
 	}
-	q.validation.questions, q.test.questions = questionsOf(p.rows[len(fit):len(rest)]), questionsOf(p.rows[len(rest):])
+	for e, rows := range map[*exam][]row{&q.validation: fit, &q.test: rest} {
+		if e.together, err = p.together(rows); err != nil {
+			return parts{}, err
+		}
+	}
+	q.validation.questions, q.test.questions = questionsOf(sessionsOf(p.rows[len(fit):len(rest)])), questionsOf(sessionsOf(p.rows[len(rest):]))
 	if len(fit) == 0 || q.validation.len() == 0 || q.test.len() == 0 {
 		return parts{}, fmt.Errorf("too few sessions to hold any out: the last tenth of %d, and the tenth before, need at least one with two or more items each", n)
 	}
@@ -167,4 +173,9 @@ func (p *problem) splitSessions() (parts, error) {
 		Train: q.test.seen.Len(), Test: q.test.len(), Validation: q.validation.len(),
 	}
 	return q, nil
+}
+
+// together counts which items follow which in the sessions of rows.
+func (p *problem) together(rows []row) (*cooccurrence.Table, error) {
+	return cooccurrence.Count(sessionsOf(rows), len(p.items))
 }

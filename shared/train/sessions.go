@@ -2,6 +2,7 @@ package train
 
 import (
 	"bufio"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -95,23 +96,30 @@ func eachLine(path string, do func(line int, text string) error) error {
 	}
 }
 
-// questions are all beginnings of the sessions that begin in rows, by item number; rows are sorted by session.
-func questionsOf(rows []row) (list []question) {
+// sessionsOf gives the sessions that begin in rows, by item number, oldest item first; rows are sorted by session.
+func sessionsOf(rows []row) (list [][]int32) {
 	for len(rows) > 0 {
 		n := 1
 		for n < len(rows) && rows[n].user == rows[0].user {
 			n++
 		}
 		session := slices.Clone(rows[:n])
-		slices.SortStableFunc(session, func(a, b row) int { return int(a.time - b.time) })
+		slices.SortStableFunc(session, func(a, b row) int { return cmp.Compare(a.time, b.time) })
 		items := make([]int32, n)
 		for k, r := range session {
 			items[k] = r.item
 		}
-		for k := 1; k < n; k++ {
+		list, rows = append(list, items), rows[n:]
+	}
+	return list
+}
+
+// questionsOf asks after every beginning of a session for what came next.
+func questionsOf(sessions [][]int32) (list []question) {
+	for _, items := range sessions {
+		for k := 1; k < len(items); k++ {
 			list = append(list, question{prefix: items[:k], next: items[k]})
 		}
-		rows = rows[n:]
 	}
 	return list
 }

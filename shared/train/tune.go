@@ -22,6 +22,7 @@ var (
 	alpha0Grid = []float64{0.0003, 0.003, 0.03, 0.3, 1}
 	lambdaGrid = []float64{0.001, 0.01, 0.1}
 	decayGrid  = []float64{1, 0.8, 0.65, 0.5, 0.4, 0.3, 0.2}
+	blendGrid  = []float64{0, 0.03, 0.1, 0.3, 1, 3}
 )
 
 const (
@@ -55,26 +56,24 @@ type point struct {
 	dimension      int
 	alpha0, lambda float64
 	weights        string
-	decay          float64 // of sessions
+	decay, blend   float64 // of sessions
 }
 
 // settings are those of a published model.
 func (p point) settings(epochs int, unit float64, seed uint64) model.Settings {
 	return model.Settings{
-		Dimension: p.dimension, Epochs: epochs, Alpha0: p.alpha0, Lambda: p.lambda, Weights: p.weights, WeightUnit: unit, Decay: p.decay, Seed: seed,
+		Dimension: p.dimension, Epochs: epochs, Alpha0: p.alpha0, Lambda: p.lambda, Weights: p.weights, WeightUnit: unit, Decay: p.decay, Blend: p.blend, Seed: seed,
 	}
 }
 
 // pointOf is the inverse.
 func pointOf(s model.Settings) point {
-	return point{dimension: s.Dimension, alpha0: s.Alpha0, lambda: s.Lambda, weights: cmp.Or(s.Weights, Linear), decay: s.Decay}
+	return point{dimension: s.Dimension, alpha0: s.Alpha0, lambda: s.Lambda, weights: cmp.Or(s.Weights, Linear), decay: s.Decay, blend: s.Blend}
 }
 
 func (p point) config(epochs int, seed uint64) als.Config {
 	return als.Config{Dimension: p.dimension, Epochs: epochs, Alpha0: p.alpha0, Lambda: p.lambda, Seed: seed}
 }
-
-func (p point) loss() lossOf { return lossOf{p.alpha0, p.lambda, p.decay} }
 
 type tuner struct {
 	validation exam
@@ -142,13 +141,16 @@ func (t *tuner) explore(ctx context.Context) error {
 	if err := t.compareWeights(ctx); err != nil {
 		return err
 	}
-	if err := t.compareDecays(ctx); err != nil {
+	if err := t.compareSessions(ctx); err != nil {
 		return err
 	}
 	if err := t.walkDimensions(ctx); err != nil {
 		return err
 	}
-	return t.walk(ctx, fineStep)
+	if err := t.walk(ctx, fineStep); err != nil {
+		return err
+	}
+	return t.compareSessions(ctx)
 }
 
 // walk climbs along λ and α0 in turn until neither is better a step away.
@@ -222,20 +224,84 @@ func (t *tuner) compareWeights(ctx context.Context) error {
 	return nil
 }
 
-// compareDecays asks the best trial's factors again, with sessions weighed differently.
-func (t *tuner) compareDecays(ctx context.Context) error {
-	from, found := t.best(0)
-	if !found || from.point.decay == 0 {
+// compareSessions trains the best point once more and asks its factors with sessions weighed and blended differently, in turn until
+// neither is better.
+func (t *tuner) compareSessions(ctx context.Context) error {
+	if t.validation.questions == nil {
 		return nil
 	}
-	for _, decay := range decayGrid {
-		to := from.point
-		to.decay = decay
-		if err := t.try(ctx, to); err != nil {
-			return err
+	from, found := t.here()
+	if !found {
+		return nil
+	}
+	best, _ := t.best(from.dimension)
+	factors, _, err := learn(ctx, t.validation.seen, from, best.result.Epochs, t.settings.Seed, Tuning, func(Progress) {})
+	if err != nil {
+		return err
+	}
+	for range walkRounds {
+		before, _ := t.best(from.dimension)
+		for _, decay := range decayGrid {
+			to := before.point
+			to.decay = decay
+			if err := t.ask(ctx, factors, to, best.result.Epochs); err != nil {
+				return err
+			}
+		}
+		now, _ := t.best(from.dimension)
+		blends := slices.Clone(blendGrid)
+		if b := now.point.blend; b > 0 {
+			blends = []float64{tidy(b / fineStep), tidy(b * fineStep)}
+		}
+		for _, blend := range blends {
+			to := now.point
+			to.blend = blend
+			if err := t.ask(ctx, factors, to, best.result.Epochs); err != nil {
+				return err
+			}
+		}
+		if now, _ := t.best(from.dimension); now.point == before.point {
+			return nil
 		}
 	}
 	return nil
+}
+
+// ask measures a point by factors that another of the same training has.
+func (t *tuner) ask(ctx context.Context, factors als.Factors, p point, epochs int) error {
+	if t.tried(p) {
+		return nil
+	}
+	if err := t.checkBudget(); err != nil {
+		return err
+	}
+	measured, err := t.validation.measure(ctx, factors, p, t.settings.K)
+	if err != nil {
+		return err
+	}
+	trial := newTrial(p)
+	trial.result.Epochs, trial.result.Validation, trial.ndcg[epochs] = epochs, measured.Metrics, measured.NDCG
+	t.report(p.config(epochs, t.settings.Seed), als.Epoch{Number: epochs, Of: epochs}, &measured.Metrics)
+	t.trials = append(t.trials, trial)
+	return nil
+}
+
+func (t *tuner) tried(p point) bool {
+	return slices.ContainsFunc(t.trials, func(done tried) bool { return done.point == p })
+}
+
+func (t *tuner) checkBudget() error {
+	if len(t.trials) > 0 && t.overBudget() {
+		t.stopped = fmt.Sprintf("after %d trials: the budget of %s is spent", len(t.trials), t.settings.TuneBudget)
+		return errBudget
+	}
+	return nil
+}
+
+func newTrial(p point) tried {
+	return tried{point: p, ndcg: map[int]float64{}, result: model.Trial{
+		Dimension: p.dimension, Alpha0: p.alpha0, Lambda: p.lambda, Weights: p.weights, Decay: p.decay, Blend: p.blend,
+	}}
 }
 
 // walkDimensions doubles d while that is worth its price, or until it is the one asked for; or halves it while that is better. With d the
@@ -287,21 +353,18 @@ func (t *tuner) largestDimension() int {
 
 // try measures one setting, once. The error is the context's or errBudget; a setting that cannot be trained is a failed trial.
 func (t *tuner) try(ctx context.Context, p point) error {
-	if slices.ContainsFunc(t.trials, func(done tried) bool { return done.point == p }) {
+	if t.tried(p) {
 		return nil
 	}
-	if len(t.trials) > 0 && t.overBudget() {
-		t.stopped = fmt.Sprintf("after %d trials: the budget of %s is spent", len(t.trials), t.settings.TuneBudget)
-		return errBudget
+	if err := t.checkBudget(); err != nil {
+		return err
 	}
 	measureAt := checkpoints
 	if t.settings.Epochs > 0 {
 		measureAt = []int{t.settings.Epochs}
 	}
 	cfg := p.config(measureAt[len(measureAt)-1], t.settings.Seed)
-	trial := tried{point: p, ndcg: map[int]float64{}, result: model.Trial{
-		Dimension: p.dimension, Alpha0: p.alpha0, Lambda: p.lambda, Weights: p.weights, Decay: p.decay,
-	}}
+	trial := newTrial(p)
 	learned, unit, err := weighted(t.validation.seen, p.weights)
 	if err != nil {
 		return err
@@ -322,7 +385,7 @@ func (t *tuner) try(ctx context.Context, p point) error {
 			t.report(cfg, epoch, nil)
 			continue
 		}
-		measured, err := t.validation.measure(ctx, solver.Factors(), p.loss(), t.settings.K)
+		measured, err := t.validation.measure(ctx, solver.Factors(), p, t.settings.K)
 		if err != nil {
 			return err
 		}
@@ -373,7 +436,7 @@ func (t *tuner) report(cfg als.Config, e als.Epoch, measured *evaluate.Metrics) 
 	p.Trial, p.Measured = len(t.trials)+1, measured
 	p.Trials = max(p.Trial, len(alpha0Grid)*len(lambdaGrid)+8*walkRounds+2)
 	if t.validation.questions != nil {
-		p.Trials += len(decayGrid)
+		p.Trials = max(p.Trial, p.Trials+2*(len(decayGrid)+len(blendGrid)))
 	}
 	t.progress(p)
 }
