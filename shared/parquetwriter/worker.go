@@ -45,7 +45,8 @@ func newWorker() (*worker, error) {
 	return &worker{zstd: encoder}, nil
 }
 
-const zstdLevel = zstd.SpeedDefault
+// zstdLevel writes half a percent more than the default level: see docs/decisions.md.
+const zstdLevel = zstd.SpeedFastest
 
 // values is how many there are besides NULLs.
 func (w *worker) values() int { return len(w.ints) + len(w.floats) + w.texts.len() }
