@@ -89,7 +89,9 @@ func (c *Cache) read(ctx context.Context, now vectorstore.Reference) (*Model, er
 	if err != nil {
 		return nil, err
 	}
-	users := func(ctx context.Context, ids []string) (map[string]*recommend.User, error) { return c.users(ctx, now, ids) }
+	users := func(ctx context.Context, ids []string) (map[string]*recommend.User, error) {
+		return c.users(ctx, now, ids)
+	}
 	return &Model{Model: m, Users: users, reference: now}, nil
 }
 

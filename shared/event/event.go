@@ -3,6 +3,7 @@ package event
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/millrace/millrace/shared/dataset"
 	"github.com/millrace/millrace/shared/features"
@@ -30,7 +31,13 @@ type Invalid struct{ Reason string }
 
 func (e *Invalid) Error() string { return e.Reason }
 
-func invalid(format string, args ...any) error { return &Invalid{fmt.Sprintf(format, args...)} }
+func invalid(format string, args ...any) error {
+	reason := fmt.Sprintf(format, args...)
+	if len(reason) > maxReason {
+		reason = strings.ToValidUTF8(reason[:maxReason], "") + "…"
+	}
+	return &Invalid{reason}
+}
 
 const (
 	// MaxBytes bounds an event: a history of a thousand items takes about 70 KB, and the record that
@@ -41,6 +48,8 @@ const (
 	// maxID bounds identifiers in bytes: they become PostgreSQL keys (2,704 bytes at most) and
 	// Kinesis partition keys (256 characters).
 	maxID = 256
+	// maxReason bounds what is said of an event: the names of its fields are the sender's too.
+	maxReason = 300
 	// maxQuantity is beyond any order: more is a mistake.
 	maxQuantity = 1e9
 )
@@ -65,6 +74,8 @@ func Parse(payload []byte, names dataset.Event) (Event, error) {
 		default:
 			if column, ok := names.Features[f.name]; ok {
 				err = readFeature(f, column, e.Features)
+			} else {
+				err = checkNested(f)
 			}
 		}
 		if err != nil {
@@ -99,6 +110,8 @@ func readHistory(f field, names dataset.Event) ([]Entry, error) {
 				entry.Quantity, err = quantity(m)
 			case names.InCart:
 				entry.InCart, err = boolean(m)
+			default:
+				err = checkNested(m)
 			}
 			if err != nil {
 				return nil, err

@@ -47,6 +47,8 @@ func TestOddButMeaningfulEventsAreAccepted(t *testing.T) {
 		"cart flag as text":           {`{"browse_history":[{"product_code":"a","in_shopping_cart":"true"}]}`, "", []event.Entry{{Item: "a", Quantity: 1, InCart: true}}},
 		"byte order mark":             {"\ufeff" + `{"browse_history":[]}`, "", []event.Entry{}},
 		"brackets inside a string":    {`{"x":"` + strings.Repeat("[", 100) + `\"[","browse_history":[]}`, "", []event.Entry{}},
+		"a time of another age":       {`{"timestamp":"9999-12-31T23:59:59Z","at":-62135596800,"browse_history":[]}`, "", []event.Entry{}},
+		"nested, unknown":             {`{"x":{"a":[{"b":1},{"b":2}],"b":{}},"browse_history":[{"product_code":"a","y":{"z":1}}]}`, "", []event.Entry{{Item: "a", Quantity: 1}}},
 		"a surrogate pair":            {`{"x":"\ud83d\ude97 \\ud800","browse_history":[]}`, "", []event.Entry{}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -88,6 +90,9 @@ func TestAnEventThatCanNeverBeProcessedSaysWhy(t *testing.T) {
 		`"city" is nested`:                  `{"city":["Paris"],"browse_history":[]}`,
 		`U+0000`:                            `{"customer_number":"a\u0000b","browse_history":[]}`,
 		`has the field "city" twice`:        `{"city":"a","city":"b","browse_history":[]}`,
+		`x.a[1] has the field "b" twice`:    `{"x":{"a":[1,{"b":1,"b":2}]},"browse_history":[]}`,
+		`0].y has the field "z" twice`:      `{"browse_history":[{"product_code":"a","y":{"z":1,"z":1}}]}`,
+		`event has the field "xxxxxxxxxx`:   `{"` + strings.Repeat("x", 5000) + `":1,"` + strings.Repeat("x", 5000) + `":1,"browse_history":[]}`,
 	} {
 		t.Run(reason, func(t *testing.T) {
 			t.Parallel()
@@ -102,7 +107,7 @@ func TestAnEventThatCanNeverBeProcessedSaysWhy(t *testing.T) {
 
 func TestRecordIsTheEventAsSentThenTheAnswerOnOneLine(t *testing.T) {
 	t.Parallel()
-	e, err := event.Parse([]byte("{\"shoe\": {\"size\" : 4.40e1},\n \"city\":\"Łódź <&>\", \"event_id\":\"mine\", \"browse_history\": []}"), names)
+	e, err := event.Parse([]byte("{\"shoe\": {\"size\" : 4.40e1},\n \"city\":\"Łódź <&>\", \"Event_ID\":\"mine\", \"City\":1, \"browse_history\": []}"), names)
 	require.NoError(t, err)
 	line, err := e.AppendRecord(nil, names.Item, event.Answer{
 		Recommended: []event.Recommended{{ID: "a", Score: 0.5, Why: "session", Because: "b"}, {ID: "c", Score: 0.25, Why: "everyone"}},
@@ -111,7 +116,7 @@ func TestRecordIsTheEventAsSentThenTheAnswerOnOneLine(t *testing.T) {
 		Lineage:  event.Lineage{EventID: "shard:1", RecommendationID: "r", ModelVersion: "v", GeneratedAt: time.Unix(0, 0)},
 	})
 	require.NoError(t, err)
-	require.Equal(t, `{"shoe":{"size":4.40e1},"city":"Łódź <&>","sent_event_id":"mine","browse_history":[],`+
+	require.Equal(t, `{"shoe":{"size":4.40e1},"city":"Łódź <&>","sent_Event_ID":"mine","sent_City":1,"browse_history":[],`+
 		`"recommended_items":[{"id":"a","score":0.5,"why":"session","because":"b"},{"id":"c","score":0.25,"why":"everyone"}],`+
 		`"similar_items":{"product_code":"b","similar_items":[{"id":"d","distance":0.125}]},`+
 		`"event_id":"shard:1","recommendation_id":"r","model_version":"v","strategy":"session","generated_at":"1970-01-01T00:00:00Z"}`+"\n", string(line))

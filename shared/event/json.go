@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"math"
 	"strconv"
@@ -137,6 +138,29 @@ func readMembers(object json.RawMessage, where string) ([]field, error) {
 		fields = append(fields, f)
 	}
 	return fields, nil
+}
+
+// checkNested refuses names that are there twice at any depth of a field that is only kept.
+func checkNested(f field) error {
+	switch f.value[0] {
+	case '{':
+		fields, err := readMembers(f.value, f.name)
+		for _, member := range fields {
+			if err == nil {
+				err = checkNested(field{f.name + "." + member.name, member.value})
+			}
+		}
+		return err
+	case '[':
+		list, err := readArray(f)
+		for n, element := range list {
+			if err == nil {
+				err = checkNested(field{fmt.Sprintf("%s[%d]", f.name, n), element})
+			}
+		}
+		return err
+	}
+	return nil
 }
 
 func readArray(f field) ([]json.RawMessage, error) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -62,8 +63,9 @@ func (e Event) AppendRecord(dst []byte, itemField string, a Answer) ([]byte, err
 	}
 	for _, f := range e.fields {
 		for name := f.name; ; name = sent + name {
-			if !taken[name] {
-				f.name, taken[name] = name, true
+			// To SQL engines City and city are one column, and a line with both is none.
+			if lower := strings.ToLower(name); !taken[lower] {
+				f.name, taken[lower] = name, true
 				break
 			}
 		}
