@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"math"
 	"math/big"
@@ -262,6 +263,42 @@ func greater(typ parquet.Type, a, b parquet.Value) parquet.Value {
 		return b
 	}
 	return a
+}
+
+func TestADictionaryThatFillsUpIsFollowedByPlainPages(t *testing.T) {
+	t.Parallel()
+	cols := []schema.Column{{Name: "text", Kind: schema.String, Nullable: true}, {Name: "number", Kind: schema.Int, Bits: 32}, {Name: "unique", Kind: schema.String}}
+	var in []schema.Row
+	for i := range 90_000 {
+		n := i
+		if i < 25_000 {
+			n = i % 10
+		}
+		row := schema.Row{
+			{Bytes: fmt.Appendf(nil, "%040d", n)}, {Int: int64(n)}, {Bytes: fmt.Appendf(nil, "%d", -i)},
+		}
+		if i%5 == 0 || i > 80_000 { // the last page has no texts at all
+			row[0] = schema.Value{Null: true}
+		}
+		in = append(in, row)
+	}
+	data := write(t, cols, in)
+	require.NoError(t, parquetfile.Verify(bytes.NewReader(data), int64(len(data)), sumOf(cols, in)))
+	file, err := parquet.OpenFile(bytes.NewReader(data), int64(len(data)))
+	require.NoError(t, err)
+	var indexed [3][]bool
+	for i, chunk := range file.RowGroups()[0].ColumnChunks() {
+		pages := chunk.Pages()
+		for {
+			page, err := pages.ReadPage()
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			require.NoError(t, err)
+			indexed[i] = append(indexed[i], page.Dictionary() != nil)
+		}
+	}
+	require.Equal(t, [3][]bool{{true, true, false, false, false}, {true, false, false, false, false}, {false, false, false, false, false}}, indexed)
 }
 
 func TestZeroBoundsCoverBothZeroes(t *testing.T) {

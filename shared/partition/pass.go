@@ -19,8 +19,8 @@ type Limits struct {
 	Buffer int   // of the rows that are sorted in memory
 }
 
-// DefaultLimits: Athena reads files of 128 MiB best. 24 MiB of rows, and what reading, encoding and verifying take beside them,
-// stay below 128 MiB for any table without very long texts. A larger buffer sorts no faster: up to 1.5 GiB of rows are merged at once.
+// DefaultLimits are for any table: Athena reads files of 128 MiB best, and 24 MiB of rows, with what reading, encoding and
+// verifying take beside them, stay below 128 MiB unless texts are very long. A larger buffer sorts no faster: up to 1.5 GiB of rows are merged at once.
 func DefaultLimits() Limits { return Limits{File: 128 << 20, Buffer: 24 << 20} }
 
 const (

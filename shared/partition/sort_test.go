@@ -12,12 +12,15 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/parquet-go/parquet-go"
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
+	"github.com/millrace/millrace/shared/checksum"
 	"github.com/millrace/millrace/shared/lake"
 	"github.com/millrace/millrace/shared/laketest"
 	"github.com/millrace/millrace/shared/partition"
+	"github.com/millrace/millrace/shared/rowbatch"
 	"github.com/millrace/millrace/shared/schema"
 )
 
@@ -122,6 +125,49 @@ func TestATableOutOfOrderIsSortedThoughItWasStreamed(t *testing.T) {
 	keys, err := s.List(t.Context(), "curated/")
 	require.NoError(t, err)
 	require.Len(t, keys, len(result.Marker.Files)+1, "nothing of the first try is left")
+}
+
+func TestRowsOnTheDiskComeBackOrAreKnownToBeDamaged(t *testing.T) {
+	t.Parallel()
+	table := products()
+	rows := rowbatch.New(table.Columns)
+	for _, row := range table.Rows {
+		rows.Append(row)
+	}
+	text := func(b *rowbatch.Batch) (all string) {
+		for i := range b.Len() {
+			all += string(checksum.AppendText(nil, table.Columns, b.Row(i, nil))) + "\n"
+		}
+		return all
+	}
+	back, size, err := partition.Spill(table.Columns, rows, 0, 0)
+	require.NoError(t, err)
+	require.Equal(t, text(rows), text(back))
+	damaged := 0
+	for at := range size {
+		if back, _, err = partition.Spill(table.Columns, rows, at, 1<<(at%8)); err == nil {
+			require.Equal(t, text(rows), text(back), "byte %d", at) // snappy has several ways to say the same
+			continue
+		}
+		require.ErrorContains(t, err, "sorted rows on the local disk are not as they were written", "byte %d", at)
+		damaged++
+	}
+	require.Greater(t, damaged, int(size)*9/10)
+}
+
+func TestFilesDeclareTheOrderOfTheirRows(t *testing.T) {
+	t.Parallel()
+	s := setup(t)
+	result := curate(t, s, laketest.Land(t, s, products(), night))
+	body, err := lake.ReadFile(t.Context(), s, result.Marker.Files[0])
+	require.NoError(t, err)
+	file, err := parquet.OpenFile(bytes.NewReader(body), int64(len(body)))
+	require.NoError(t, err)
+	sorting := file.RowGroups()[0].SortingColumns()
+	require.Len(t, sorting, 1)
+	require.Equal(t, []string{"code"}, sorting[0].Path())
+	require.True(t, sorting[0].NullsFirst())
+	require.False(t, sorting[0].Descending())
 }
 
 const (

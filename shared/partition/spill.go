@@ -33,12 +33,11 @@ type segment struct {
 
 // runWriter writes a run.
 type runWriter struct {
-	file     *scratch.File
-	out      *bufio.Writer
-	size     int64
-	block    []byte
-	stored   []byte
-	segments []segment
+	file   *scratch.File
+	out    *bufio.Writer
+	size   int64
+	block  []byte
+	stored []byte
 }
 
 func newRunWriter() (*runWriter, error) {
