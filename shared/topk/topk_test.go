@@ -62,6 +62,11 @@ func TestTheListIsWhatSortingEverythingAndFilteringGives(t *testing.T) {
 		require.Equal(t, want, append([]topk.Scored(nil), list.Best()...))
 
 		configure(&list)
+		list.OfferAll(cut, scores[cut:])
+		list.OfferAll(0, scores[:cut])
+		require.Equal(t, want, append([]topk.Scored(nil), list.Best()...), "the later part first")
+
+		configure(&list)
 		for _, row := range rapid.Permutation(slices.Collect(func(yield func(int) bool) {
 			for row := range n {
 				if !yield(row) {
