@@ -16,10 +16,10 @@ import (
 )
 
 type options struct {
-	root, data, dir, millrace string
-	dimensions                string
-	peers                     bool
-	results                   string
+	data, dir, millrace string
+	dimensions          string
+	peers               bool
+	results             string
 }
 
 func main() {

@@ -19,7 +19,7 @@ type config struct {
 	Bucket   string `env:"LAKE_BUCKET"`
 	Dataset  string `env:"DATASET" envDefault:"classicmodels"`
 	MemoryMB int64  `env:"AWS_LAMBDA_FUNCTION_MEMORY_SIZE" envDefault:"0"` // set by Lambda
-	JobMB    int64  `env:"TRAINER_JOB_MEMORY" envDefault:"0"`            // set by the job definition
+	JobMB    int64  `env:"TRAINER_JOB_MEMORY" envDefault:"0"`              // set by the job definition
 }
 
 func main() {

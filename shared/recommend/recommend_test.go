@@ -231,10 +231,7 @@ func TestFilteredListsAreFullWheneverEnoughItemsExist(t *testing.T) {
 		// Brute force: the scores of everything come from a shop without rules.
 		free := modelOf(t, n, plain, func(*recommend.Catalog, *features.Encoder) {})
 		everything := r
-		everything.Limit, everything.History = n, nil
-		for _, e := range r.History {
-			everything.History = append(everything.History, e)
-		}
+		everything.Limit, everything.History = n, slices.Clone(r.History)
 		scored, err := free.Answer(everything)
 		require.NoError(t, err)
 		count := map[string]int{}
