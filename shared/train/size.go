@@ -17,11 +17,11 @@ type Size struct {
 
 // Memory is how many bytes Run takes at most, garbage aside:
 //
-//	als.Size.Memory + 110·rows + (8d + 400)(users + items) + 800·items
+//	als.Size.Memory + 60·rows + (8d + 600)(users + items) + 800·items + 64 MiB
 //
 // Beside the solver's: rows as they are read and sorted, the parts that are held out, and lists from which matrices are made; the factors
-// that are being assembled, with ids and features; the item-based baseline's neighbours. docs/architecture.md compares with measurements.
+// that are being assembled, with ids and features; the item-based baseline's neighbours; files that are being read. docs/model.md compares with measurements.
 func (s Size) Memory() int64 {
 	solver := als.Size{Users: int(s.Users), Items: int(s.Items), Interactions: int(s.Rows), Dimension: s.Dimension, Cores: runtime.GOMAXPROCS(0)}
-	return solver.Memory() + 110*s.Rows + (8*int64(s.Dimension)+400)*(s.Users+s.Items) + 800*s.Items
+	return solver.Memory() + 60*s.Rows + (8*int64(s.Dimension)+600)*(s.Users+s.Items) + 800*s.Items + 64<<20
 }
