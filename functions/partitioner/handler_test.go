@@ -106,6 +106,28 @@ func TestRetryAfterTheCatalogFailedRegistersTheTable(t *testing.T) {
 	require.Len(t, b.catalog.tables, 1)
 }
 
+func TestAManifestWrittenByHandIsEnough(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	key := lake.RawMarker("ratings", night)
+	landed, _, err := lake.ReadMarker[lake.RawManifest](t.Context(), b.store, key, lake.RawFormat)
+	require.NoError(t, err)
+	byHand := map[string]any{"format": lake.RawFormat, "dataset": "classicmodels", "run": night, "table": "ratings", "key": landed.Key}
+	var files []map[string]string
+	for _, f := range landed.Files {
+		files = append(files, map[string]string{"key": f.Key})
+	}
+	byHand["files"] = files
+	text, err := json.Marshal(byHand)
+	require.NoError(t, err)
+	require.NoError(t, b.store.Put(t.Context(), key, bytes.NewReader(text)))
+	require.NoError(t, b.partitioner.Handle(t.Context(), event(t, "partitioner-ratings-manifest.json")))
+	m, _, err := lake.ReadMarker[lake.CuratedSuccess](t.Context(), b.store, lake.CuratedMarker("ratings", night), lake.CuratedFormat)
+	require.NoError(t, err)
+	require.Equal(t, landed.Checksum, m.Checksum)
+	require.Equal(t, landed.Columns, b.catalog.tables[0].Columns)
+}
+
 func TestOlderRunThatArrivesLateIsNoError(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
