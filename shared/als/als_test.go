@@ -285,6 +285,18 @@ func TestRepeatedPairsAreSummedInAnyOrder(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, m, reversed)
 	require.Equal(t, 3, m.Repeated)
+
+	const tiny = 0x1p-29 // two of them, added before the rest, decide to which side 2²⁴+1 is rounded
+	for _, order := range [][]float32{{1 << 24, 1, tiny, tiny}, {tiny, 1, tiny, 1 << 24}} {
+		list = list[:0]
+		for _, w := range order {
+			list = append(list, als.Interaction{Weight: w})
+		}
+		m, err = als.Collect(1, 1, list)
+		require.NoError(t, err)
+		_, weights = m.Row(0)
+		require.Equal(t, []float32{1<<24 + 2}, weights)
+	}
 }
 
 func TestUnusableInputIsNamed(t *testing.T) {
