@@ -9,10 +9,12 @@ import (
 	"math"
 	"math/big"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"unicode/utf8"
 
 	"github.com/parquet-go/parquet-go"
+	"github.com/parquet-go/parquet-go/format"
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
@@ -267,7 +269,7 @@ func greater(typ parquet.Type, a, b parquet.Value) parquet.Value {
 
 func TestADictionaryThatFillsUpIsFollowedByPlainPages(t *testing.T) {
 	t.Parallel()
-	cols := []schema.Column{{Name: "text", Kind: schema.String, Nullable: true}, {Name: "number", Kind: schema.Int, Bits: 32}, {Name: "unique", Kind: schema.String}}
+	cols := []schema.Column{{Name: "text", Kind: schema.String, Nullable: true}, {Name: "number", Kind: schema.Int, Bits: 32}, {Name: "unique", Kind: schema.String}, {Name: "unique number", Kind: schema.Int, Bits: 64}}
 	var in []schema.Row
 	for i := range 90_000 {
 		n := i
@@ -275,7 +277,7 @@ func TestADictionaryThatFillsUpIsFollowedByPlainPages(t *testing.T) {
 			n = i % 10
 		}
 		row := schema.Row{
-			{Bytes: fmt.Appendf(nil, "%040d", n)}, {Int: int64(n)}, {Bytes: fmt.Appendf(nil, "%d", -i)},
+			{Bytes: fmt.Appendf(nil, "%040d", n)}, {Int: int64(n)}, {Bytes: fmt.Appendf(nil, "%d", -i)}, {Int: int64(-i)},
 		}
 		if i%5 == 0 || i > 80_000 { // the last page has no texts at all
 			row[0] = schema.Value{Null: true}
@@ -286,7 +288,7 @@ func TestADictionaryThatFillsUpIsFollowedByPlainPages(t *testing.T) {
 	require.NoError(t, parquetfile.Verify(bytes.NewReader(data), int64(len(data)), sumOf(cols, in)))
 	file, err := parquet.OpenFile(bytes.NewReader(data), int64(len(data)))
 	require.NoError(t, err)
-	var indexed [3][]bool
+	var indexed [4][]bool
 	for i, chunk := range file.RowGroups()[0].ColumnChunks() {
 		pages := chunk.Pages()
 		for {
@@ -298,7 +300,12 @@ func TestADictionaryThatFillsUpIsFollowedByPlainPages(t *testing.T) {
 			indexed[i] = append(indexed[i], page.Dictionary() != nil)
 		}
 	}
-	require.Equal(t, [3][]bool{{true, true, false, false, false}, {true, false, false, false, false}, {false, false, false, false, false}}, indexed)
+	plain := []bool{false, false, false, false, false}
+	require.Equal(t, [4][]bool{{true, true, false, false, false}, {true, false, false, false, false}, plain, plain}, indexed)
+	for i, chunk := range file.Metadata().RowGroups[0].Columns {
+		require.Equal(t, i < 2, slices.Contains(chunk.MetaData.Encoding, format.RLEDictionary), "a dictionary that no page uses is not written")
+		require.Equal(t, i < 2, chunk.MetaData.DictionaryPageOffset > 0)
+	}
 }
 
 func TestZeroBoundsCoverBothZeroes(t *testing.T) {
