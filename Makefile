@@ -77,6 +77,11 @@ bench-model: ## Models on public data in ../shared/data beside other libraries, 
 	@mkdir -p .local/bench-model && GOEXPERIMENT=simd go build -o .local/bench-model/ ./cli ./bench/model && mv .local/bench-model/cli .local/bench-model/millrace
 	@GOEXPERIMENT=simd .local/bench-model/model --dimensions $(or $(DIMENSIONS),64$(comma)128$(comma)256)
 
+.PHONY: bench-stream
+bench-stream: ## The recommender on one core: events/s with sinks in memory (10 k, 100 k, 1 M items), fold-in with the best 20 (two minutes)
+	cd functions/recommender && GOEXPERIMENT=simd go test -run '^$$' -bench Handler -benchtime 3s -cpu 1 .
+	cd shared && GOEXPERIMENT=simd go test -run '^$$' -bench FoldIn -cpu 1 ./foldin
+
 comma := ,
 
 # ── Build and deploy ────────────────────────────────────────────────────────────────────────────────────────────────
