@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"runtime"
 	"sync"
 	"testing"
 
@@ -107,6 +108,18 @@ func TestWhatIsNotFiniteIsRefused(t *testing.T) {
 			s.Matrix()[n*n-n] = bad
 			require.ErrorIs(t, s.Decompose(inOrder), eigen.ErrNotFinite)
 		}
+	}
+}
+
+// TestMemoryIsWhatASolverTakes is not parallel: it counts what the process allocates.
+func TestMemoryIsWhatASolverTakes(t *testing.T) {
+	for _, n := range []int{64, 300, 700} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		s := eigen.New(kernel.Fastest(), n)
+		runtime.ReadMemStats(&after)
+		runtime.KeepAlive(s)
+		require.InEpsilon(t, eigen.Memory(n), after.TotalAlloc-before.TotalAlloc, 0.1, "n = %d", n)
 	}
 }
 
