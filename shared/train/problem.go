@@ -51,13 +51,14 @@ func (p *problem) matrixOf(rows []row, users int) (als.Interactions, error) {
 	return als.Collect(users, len(p.items), list)
 }
 
-// Shares that are held out: a tenth for the final figures and a tenth of what remains for choosing settings. That
-// would leave small shops with a handful of pairs, so a fifth each of less than fewPairs.
+// Shares that are held out: a tenth for the final figures, which would leave small shops with a handful of pairs, so a fifth of less than
+// fewPairs; and a fifth of what remains for choosing settings, because the many that are compared are told apart by little.
 const (
-	share     = 0.1
-	fewShare  = 0.2
-	fewPairs  = 100_000
-	heldForQs = 0.1 // of sessions, the latest: twice
+	testShare       = 0.1
+	fewTestShare    = 0.2
+	fewPairs        = 100_000
+	validationShare = 0.2
+	sessionShare    = 0.1 // of sessions, the latest: twice
 )
 
 // parts are the three sets that must not mix. fit ∪ validation = rest; rest ∪ test = everything, less the held-out pairs
@@ -106,12 +107,12 @@ func (p *problem) split() (parts, error) {
 }
 
 func (p *problem) splitWith(hold func(pairs []evaluate.Pair, share float64, salt string) (train, held []int)) (parts, error) {
-	s := share
+	share := testShare
 	if len(p.rows) < fewPairs {
-		s = fewShare
+		share = fewTestShare
 	}
-	rest, test := p.holdOut(p.every(), s, "test", hold)
-	fit, validation := p.holdOut(rest, s, "validation", hold)
+	rest, test := p.holdOut(p.every(), share, "test", hold)
+	fit, validation := p.holdOut(rest, validationShare, "validation", hold)
 	q := parts{restRows: rest}
 	for _, m := range []struct {
 		into *als.Interactions
@@ -145,7 +146,7 @@ func (p *problem) holdOut(rows []int, share float64, salt string, hold func([]ev
 // splitSessions holds out the latest tenth of the sessions for the figures and the tenth before it for choosing settings.
 func (p *problem) splitSessions() (parts, error) {
 	n := len(p.users)
-	restEnd, fitEnd := n-int(heldForQs*float64(n)+0.5), n-2*int(heldForQs*float64(n)+0.5)
+	restEnd, fitEnd := n-int(sessionShare*float64(n)+0.5), n-2*int(sessionShare*float64(n)+0.5)
 	before := func(session int) int {
 		at, _ := slices.BinarySearchFunc(p.rows, int32(session), func(r row, s int32) int { return cmp.Compare(r.user, s) })
 		return at
