@@ -3,8 +3,11 @@ package vectorstore
 import "context"
 
 // CheckPgvector and LoadIndexed let tests meet servers and sizes that a test machine does not have.
-var CheckPgvector = checkPgvector
+var (
+	CheckPgvector = checkPgvector
+	GraphBytes    = graphBytes
+)
 
-func (s *Store) LoadIndexed(ctx context.Context, m Model, from int64) (Outcome, error) {
-	return s.load(ctx, m, nil, from)
+func (s *Store) LoadIndexed(ctx context.Context, m Model, from int64, leastRecall float64) (Outcome, error) {
+	return s.load(ctx, m, nil, indexing{from, leastRecall})
 }

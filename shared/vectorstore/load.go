@@ -36,13 +36,13 @@ type Model struct {
 	Dimension                   int
 	Distance                    string
 	Metrics, Encoder            json.RawMessage
-	Items, Users                iter.Seq2[Entity, error]     // Items is read first
+	Items, Users                iter.Seq2[Entity, error]     // Items is read first, ascending by id in byte order
 	Cooccurrences               iter.Seq2[Neighbours, error] // nil if the model has none
 	ItemCount, UserCount        int64
 }
 
-// maxDimension is pgvector's for the type vector.
-const maxDimension = 16000
+// MaxDimension is pgvector's for the type vector.
+const MaxDimension = 16000
 
 // Defect is an error of the artifact, not of the database: loading it again would fail again.
 type Defect struct{ Err error }
@@ -60,13 +60,14 @@ type Outcome struct {
 	Replaced  string   // the version that was active before
 	Dropped   []string // tables of older versions
 	Index     string   // how items are searched in SQL: exact or hnsw, with its recall
+	Prewarmed string   // how much was read into memory, and how
 }
 
 // Load copies a model into fresh tables, checks them and moves the pointer, all in one transaction: readers see the
 // old version until the new one is whole, and whatever goes wrong, a killed process included, leaves nothing behind.
 // A version that is already there is left as it is. A run older than the active one's is recorded and does not replace it.
 func (s *Store) Load(ctx context.Context, m Model) (Outcome, error) {
-	return s.load(ctx, m, nil, hnswThreshold)
+	return s.load(ctx, m, nil, indexing{hnswThreshold, leastRecall})
 }
 
 // Promotion is an operator's decision that a version is to be served, whatever its run.
@@ -77,13 +78,13 @@ type Promotion struct {
 
 // Promote is Load by somebody's decision: an older run replaces a newer one too, and a version that was served before is served again.
 func (s *Store) Promote(ctx context.Context, m Model, p Promotion) (Outcome, error) {
-	return s.load(ctx, m, &p, hnswThreshold)
+	return s.load(ctx, m, &p, indexing{hnswThreshold, leastRecall})
 }
 
-func (s *Store) load(ctx context.Context, m Model, promotion *Promotion, indexFrom int64) (Outcome, error) {
+func (s *Store) load(ctx context.Context, m Model, promotion *Promotion, wanted indexing) (Outcome, error) {
 	out := Outcome{Version: m.Version}
-	if m.Dimension < 1 || m.Dimension > maxDimension {
-		return out, &Defect{fmt.Errorf("model %s: dimension %d: pgvector holds 1 to %d", m.Version, m.Dimension, maxDimension)}
+	if m.Dimension < 1 || m.Dimension > MaxDimension {
+		return out, &Defect{fmt.Errorf("model %s: dimension %d: pgvector holds 1 to %d", m.Version, m.Dimension, MaxDimension)}
 	}
 	err := s.inTransaction(ctx, func(tx pgx.Tx) error {
 		// Two loaders at once would both be right, and one would have worked for nothing.
@@ -107,10 +108,10 @@ func (s *Store) load(ctx context.Context, m Model, promotion *Promotion, indexFr
 		if err != nil {
 			return err
 		}
-		if err := fill(ctx, tx, items(n), fmt.Sprintf(entityDefinition, m.Dimension), m.Items, entityValues, m.ItemCount); err != nil {
+		if err := fill(ctx, tx, items(n), fmt.Sprintf(itemDefinition, m.Dimension), checked(m.Items, m.Dimension), itemValues(), m.ItemCount, "ordinal"); err != nil {
 			return fmt.Errorf("items: %w", err)
 		}
-		if err := fill(ctx, tx, users(n), fmt.Sprintf(userDefinition, m.Dimension), m.Users, userValues, m.UserCount, "bought"); err != nil {
+		if err := fill(ctx, tx, users(n), fmt.Sprintf(userDefinition, m.Dimension), checked(m.Users, m.Dimension), userValues, m.UserCount, "bought"); err != nil {
 			return fmt.Errorf("users: %w", err)
 		}
 		if m.Cooccurrences != nil {
@@ -120,8 +121,11 @@ func (s *Store) load(ctx context.Context, m Model, promotion *Promotion, indexFr
 				return fmt.Errorf("co-occurrences: %w", err)
 			}
 		}
-		if out.Index, err = index(ctx, tx, items(n), m, indexFrom); err != nil {
+		if out.Index, err = index(ctx, tx, items(n), m, wanted); err != nil {
 			return fmt.Errorf("index: %w", err)
+		}
+		if out.Prewarmed, err = prewarm(ctx, tx, items(n), users(n)); err != nil {
+			return fmt.Errorf("prewarm: %w", err)
 		}
 		by := ""
 		out.Activated, out.Reason = true, "newest run"
@@ -214,6 +218,8 @@ func (s *Store) Reject(ctx context.Context, m Model, reason string) error {
 const (
 	entityDefinition = `id text not null, name text not null, embedding vector(%d) not null,
 		bias real not null, cold boolean not null, features jsonb not null`
+	// ordinal is the item's position, by which users and co-occurrences name it.
+	itemDefinition = entityDefinition + `, ordinal int not null unique`
 	userDefinition = entityDefinition + `, bought int[] not null`
 )
 
@@ -224,6 +230,15 @@ func entityValues(e Entity) []any {
 	return []any{e.ID, e.Name, pgvector.NewVector(e.Embedding), e.Bias, e.Cold, e.Features}
 }
 
+// itemValues numbers the items as they come.
+func itemValues() func(Entity) []any {
+	next := int32(0)
+	return func(e Entity) []any {
+		next++
+		return append(entityValues(e), next-1)
+	}
+}
+
 func userValues(e Entity) []any {
 	if e.Bought == nil {
 		e.Bought = []int32{}
@@ -231,8 +246,7 @@ func userValues(e Entity) []any {
 	return append(entityValues(e), e.Bought)
 }
 
-// fill makes a table of entities. The key is built afterwards, which is faster and checks uniqueness; pgvector itself
-// refuses wrong dimensions, NaN and infinity.
+// fill makes a table of entities. The key is built afterwards, which is faster and checks uniqueness.
 func fill(ctx context.Context, tx pgx.Tx, table pgx.Identifier, definition string, entities iter.Seq2[Entity, error], values func(Entity) []any, count int64, more ...string) error {
 	rows, err := create(ctx, tx, table, definition, entities, values, append([]string{"id", "name", "embedding", "bias", "cold", "features"}, more...)...)
 	if err != nil {

@@ -36,7 +36,13 @@ func (s *Store) Migrate(ctx context.Context) error {
 		if err := ensurePgvector(ctx, tx); err != nil {
 			return err
 		}
-		return applyMigrations(ctx, tx)
+		if err := ensurePrewarm(ctx, tx); err != nil {
+			return err
+		}
+		if err := applyMigrations(ctx, tx); err != nil {
+			return err
+		}
+		return grantServing(ctx, tx)
 	})
 	if err != nil {
 		return explain("prepare schema millrace", err)

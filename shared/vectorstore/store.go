@@ -109,6 +109,9 @@ func explain(what string, err error) error {
 	if err == nil {
 		return nil
 	}
+	if sqlState(err) == insufficientPrivilege {
+		err = fmt.Errorf("%w: %w", err, ErrPrivilege)
+	}
 	return fmt.Errorf("PostgreSQL: %s: %w", what, err)
 }
 

@@ -8,6 +8,7 @@ import (
 	"iter"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -349,17 +350,16 @@ func TestAKilledLoaderLeavesNoTables(t *testing.T) {
 	b.load(t, "2")
 }
 
-func TestLargeModelIsIndexedAndTheIndexMeasured(t *testing.T) {
-	t.Parallel()
-	b := setup(t)
-	m := model("1")
+// large is a model of 2,000 items around 50 points.
+func large(run string) vectorstore.Model {
+	m := model(run)
 	random := rand.New(rand.NewPCG(7, 7))
 	m.Dimension, m.ItemCount = 8, 2000
 	m.Items = func(yield func(vectorstore.Entity, error) bool) {
 		for n := range 2000 {
 			e := vectorstore.Entity{ID: fmt.Sprint(n), Embedding: make([]float32, 8)}
 			for i := range e.Embedding {
-				e.Embedding[i] = float32(random.NormFloat64())
+				e.Embedding[i] = float32(n%50*(i+3)%7) + float32(random.NormFloat64())
 			}
 			if !yield(e, nil) {
 				return
@@ -367,12 +367,22 @@ func TestLargeModelIsIndexedAndTheIndexMeasured(t *testing.T) {
 		}
 	}
 	m.Users, m.UserCount = entities(), 0
-	out, err := b.store.LoadIndexed(b.ctx, m, 1000)
+	return m
+}
+
+func TestLargeModelIsIndexedAndTheIndexMeasured(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	out, err := b.store.LoadIndexed(b.ctx, large("1"), 1000, .95)
 	require.NoError(t, err)
-	require.Contains(t, out.Index, "hnsw, recall@10 of vector_ip_ops")
+	require.Contains(t, out.Index, "hnsw, recall@10 of 200 probes: vector_ip_ops")
 	require.Len(t, b.column(t, `select indexname::text from pg_indexes where schemaname = 'millrace' and indexdef like '%hnsw%'`), 2)
 	plan := b.column(t, `explain select id from millrace.item_v1 order by embedding <=> '[1,0,0,0,0,0,0,0]' limit 5`)
 	require.Contains(t, strings.Join(plan, "\n"), "embedding_idx")
+	require.Eventually(t, func() bool {
+		scans := b.column(t, `select idx_scan::text from pg_stat_user_indexes where relname = 'item_v1' and indexrelname ~ 'embedding'`)
+		return slices.Equal(scans, []string{"200", "200"})
+	}, 10*time.Second, 50*time.Millisecond, "each index was asked for the neighbours of each probe")
 }
 
 func TestActivityDoesNotDependOnOrderOrRepetition(t *testing.T) {
