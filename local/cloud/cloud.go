@@ -25,6 +25,7 @@ type Cloud struct {
 	client            *http.Client
 	mysqlSecretARN    string
 	postgresSecretARN string
+	servingSecretARN  string
 }
 
 // Up starts the servers that do not run yet, seeds MySQL and writes the secrets; it deploys nothing. It can be repeated, and
@@ -88,7 +89,9 @@ func (c *Cloud) upPostgres(ctx context.Context, before string) (Record, error) {
 	}
 	var r Record
 	return r, c.step("postgres", func() (string, error) {
-		r, err = c.settings.upPostgres(ctx, venv, before)
+		if r, err = c.settings.upPostgres(ctx, venv, before); err == nil {
+			err = ensureServing(ctx, r.Address)
+		}
 		return r.Address, err
 	})
 }
@@ -146,7 +149,11 @@ func (c *Cloud) putSecrets(ctx context.Context) error {
 	if c.mysqlSecretARN, err = putSecret(ctx, client, mysqlSecretName, mysql); err != nil {
 		return err
 	}
-	c.postgresSecretARN, err = putSecret(ctx, client, postgresSecretName, postgres)
+	if c.postgresSecretARN, err = putSecret(ctx, client, postgresSecretName, postgres); err != nil {
+		return err
+	}
+	postgres.Username = postgresServing // its password is the same
+	c.servingSecretARN, err = putSecret(ctx, client, servingSecretName, postgres)
 	return err
 }
 

@@ -105,6 +105,7 @@ func (c *Cloud) parameterOverrides() ([]string, error) {
 		"Tables=" + strings.Join(shop.TableNames(), ","),
 		"MySqlSecretArn=" + c.mysqlSecretARN,
 		"PostgresSecretArn=" + c.postgresSecretARN,
+		"PostgresServingSecretArn=" + c.servingSecretARN,
 		"Architecture=" + architecture,
 		// The emulator's scheduler does not fill in the scheduled time, which names the run: runs are started by hand here.
 		"BatchState=DISABLED",

@@ -19,6 +19,8 @@ const (
 	postgresUser     = "millrace"
 	postgresPassword = "millrace" // the server listens on the loopback address only
 	postgresDatabase = "millrace"
+	// postgresServing is who serves: as on AWS with PostgresServingSecretArn, no owner of anything.
+	postgresServing = "millrace_serving"
 	// postgresWorkingDir is one that every user can enter.
 	postgresWorkingDir = "/"
 )
@@ -123,6 +125,22 @@ func newDatabase(ctx context.Context, address string) error {
 			if _, err := c.Exec(ctx, statement); err != nil {
 				return fmt.Errorf("PostgreSQL at %s: %s: %w", address, statement, err)
 			}
+		}
+		return nil
+	})
+}
+
+// ensureServing makes the user that serves, with the group whose rights the loader gives.
+func ensureServing(ctx context.Context, address string) error {
+	return withPostgres(ctx, postgresURL(address, "postgres"), func(c *pgx.Conn) error {
+		_, err := c.Exec(ctx, `DO $$ BEGIN
+			IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'millrace_recommender') THEN CREATE ROLE millrace_recommender; END IF;
+			IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '`+postgresServing+`') THEN
+				CREATE ROLE `+postgresServing+` LOGIN PASSWORD '`+postgresPassword+`' IN ROLE millrace_recommender;
+			END IF;
+		END $$`)
+		if err != nil {
+			return fmt.Errorf("PostgreSQL at %s: user %s: %w", address, postgresServing, err)
 		}
 		return nil
 	})

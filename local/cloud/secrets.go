@@ -29,6 +29,7 @@ type databaseSecret struct {
 const (
 	mysqlSecretName    = "millrace/mysql"
 	postgresSecretName = "millrace/postgres"
+	servingSecretName  = "millrace/postgres-serving"
 )
 
 func postgresSecret(postgresURL string) (databaseSecret, error) {
