@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/service/firehose"
 	"github.com/aws/aws-sdk-go-v2/service/firehose/types"
 )
@@ -22,10 +23,9 @@ const (
 )
 
 const (
+	// Firehose's quotas are per second: the first four pauses are about one, and none wastes many.
 	firstPause = 100 * time.Millisecond
 	maxPause   = 3 * time.Second
-	// Eight attempts wait some ten seconds in all: longer than a throttled second, shorter than a function's timeout.
-	attempts = 8
 )
 
 // client is what is used of Firehose.
@@ -48,8 +48,11 @@ func New(c client, name string, wait func(context.Context, time.Duration) error,
 	return &Stream{c, name, wait, random}
 }
 
-// Wait sleeps, or returns the context's error as soon as it ends.
+// Wait sleeps, or returns the context's error: as soon as it ends, or at once if it would end meanwhile.
 func Wait(ctx context.Context, d time.Duration) error {
+	if deadline, limited := ctx.Deadline(); limited && time.Until(deadline) <= d {
+		return context.DeadlineExceeded
+	}
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
@@ -68,19 +71,24 @@ type packed struct {
 
 // Write delivers lines, each ending in \n and at most 1,000 KiB long. It returns the positions of the lines that were
 // not accepted, ascending, with the reason; they may be written again. Only what failed is sent again, after a
-// jittered pause, until the attempts or the context end. A line may arrive twice, if an answer was lost.
+// jittered pause, until the context ends: give it a deadline. After a request that could not be delivered whole nothing more is sent,
+// because whoever reads a stream goes on from the first failure and would send what comes after it twice. A line may arrive twice all the same,
+// if an answer was lost.
 func (s *Stream) Write(ctx context.Context, lines [][]byte) (failed []int, err error) {
 	var reasons []error
-	for _, request := range split(lines, &failed, &reasons) {
+	requests := split(lines, &failed, &reasons)
+	for n, request := range requests {
 		left, err := s.put(ctx, request)
-		if err != nil {
-			reasons = append(reasons, err)
+		if len(left) == 0 {
+			continue
 		}
-		for _, r := range left {
+		reasons = append(reasons, err)
+		for _, r := range slices.Concat(append(requests[n+1:], left)...) {
 			for n := r.from; n < r.to; n++ {
 				failed = append(failed, n)
 			}
 		}
+		break
 	}
 	if reasons != nil {
 		slices.Sort(failed)
@@ -117,33 +125,44 @@ func split(lines [][]byte, failed *[]int, reasons *[]error) (requests [][]packed
 	return requests
 }
 
-// put sends one request, then what failed of it, and returns what is left with the last reason.
+// put sends one request, then what failed of it, until all is accepted, trying again cannot help or the context ends. It returns what is left with
+// the last reason.
 func (s *Stream) put(ctx context.Context, records []packed) ([]packed, error) {
-	for attempt := 1; ; attempt++ {
+	for attempt := 0; ; attempt++ {
 		in := &firehose.PutRecordBatchInput{DeliveryStreamName: &s.name}
 		for _, r := range records {
 			in.Records = append(in.Records, types.Record{Data: r.data})
 		}
-		out, err := s.client.PutRecordBatch(ctx, in)
-		if err != nil {
-			return records, err // the SDK has tried again where that could help
-		}
-		var left []packed
-		var reason error
-		for n, answer := range out.RequestResponses {
-			if answer.ErrorCode != nil && n < len(records) {
-				left = append(left, records[n])
-				reason = fmt.Errorf("%s: %s", aws.ToString(answer.ErrorCode), aws.ToString(answer.ErrorMessage))
+		out, err := s.client.PutRecordBatch(ctx, in, once)
+		switch {
+		case err == nil:
+			records, err = notAccepted(records, out.RequestResponses)
+			if len(records) == 0 {
+				return nil, nil
 			}
+		case retry.IsErrorRetryables(retry.DefaultRetryables).IsErrorRetryable(err) != aws.TrueTernary:
+			return records, err
 		}
-		if len(left) == 0 || attempt == attempts {
-			return left, reason
-		}
-		records = left
 		// Full jitter: those that were throttled together do not come back together.
-		pause := min(float64(maxPause), float64(firstPause)*math.Exp2(float64(attempt-1)))
-		if err := s.wait(ctx, time.Duration(pause*s.random())); err != nil {
-			return left, errors.Join(reason, err)
+		pause := min(float64(maxPause), float64(firstPause)*math.Exp2(float64(attempt)))
+		if timeout := s.wait(ctx, time.Duration(pause*s.random())); timeout != nil {
+			return records, errors.Join(err, timeout)
 		}
 	}
+}
+
+// once leaves trying again to put: the SDK's own three attempts would know neither the deadline nor what of a request was accepted.
+func once(o *firehose.Options) { o.Retryer = aws.NopRetryer{} }
+
+// notAccepted returns the records that an answer does not call accepted, each by its own entry, and the last reason.
+func notAccepted(records []packed, answers []types.PutRecordBatchResponseEntry) (left []packed, reason error) {
+	for n, r := range records {
+		switch {
+		case n >= len(answers) || answers[n].ErrorCode == nil && answers[n].RecordId == nil:
+			left, reason = append(left, r), fmt.Errorf("the answer says nothing of record %d of %d", n, len(records))
+		case answers[n].ErrorCode != nil:
+			left, reason = append(left, r), fmt.Errorf("%s: %s", *answers[n].ErrorCode, aws.ToString(answers[n].ErrorMessage))
+		}
+	}
+	return left, reason
 }

@@ -3,7 +3,6 @@ package delivery_test
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"strings"
@@ -52,9 +51,16 @@ func (f *fake) PutRecordBatch(_ context.Context, in *firehose.PutRecordBatchInpu
 	return out, f.err
 }
 
-type clock struct{ pauses []time.Duration }
+// clock counts pauses; after limit of them, if that is positive, there is no time for another.
+type clock struct {
+	limit  int
+	pauses []time.Duration
+}
 
 func (c *clock) wait(_ context.Context, d time.Duration) error {
+	if c.limit > 0 && len(c.pauses) == c.limit {
+		return context.DeadlineExceeded
+	}
 	c.pauses = append(c.pauses, d)
 	return nil
 }
@@ -107,16 +113,17 @@ func TestOnlyFailedEntriesAreSentAgain(t *testing.T) {
 	require.Equal(t, []time.Duration{50 * time.Millisecond, 100 * time.Millisecond}, c.pauses, "longer and longer, with jitter")
 }
 
-func TestWhatIsNeverAcceptedIsReportedByPosition(t *testing.T) {
+func TestWhatIsNeverAcceptedIsReportedByPositionWhenTheTimeIsUp(t *testing.T) {
 	t.Parallel()
 	list := lines(8, 900<<10)
-	f, c := &fake{t: t}, &clock{}
-	f.fail = func(request, entry int) bool { return request < 8 && entry == 0 } // eight attempts at the first record
+	f, c := &fake{t: t}, &clock{limit: 8}
+	f.fail = func(request, entry int) bool { return entry == 0 } // the first record, again and again
 	failed, err := f.stream(c).Write(context.Background(), list)
-	require.Equal(t, []int{0}, failed)
-	require.ErrorContains(t, err, "stream answers: 1 of 8 lines not delivered: ServiceUnavailableException: slow down")
-	require.Len(t, c.pauses, 7)
-	require.Equal(t, 1500*time.Millisecond, c.pauses[6], "never longer than the maximum")
+	require.Equal(t, []int{0, 4, 5, 6, 7}, failed, "the reader goes on from 0 and would send the second request twice")
+	require.ErrorContains(t, err, "stream answers: 5 of 8 lines not delivered: ServiceUnavailableException: slow down")
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	require.Len(t, f.requests, 9)
+	require.Equal(t, 1500*time.Millisecond, c.pauses[7], "never longer than the maximum")
 }
 
 func TestALineThatNoRecordHoldsDoesNotHoldUpTheRest(t *testing.T) {
@@ -128,13 +135,13 @@ func TestALineThatNoRecordHoldsDoesNotHoldUpTheRest(t *testing.T) {
 	require.Equal(t, "a\nb\n", f.stored.String())
 }
 
-func TestAFailedCallFailsItsLinesAndOthersGoOn(t *testing.T) {
+func TestACallThatCannotSucceedIsNotRepeated(t *testing.T) {
 	t.Parallel()
-	f := &fake{t: t, err: errors.New("no such stream")}
+	f := &fake{t: t, err: &types.ResourceNotFoundException{Message: aws.String("no such stream")}}
 	failed, err := f.stream(&clock{}).Write(context.Background(), lines(6, 900<<10))
 	require.Equal(t, []int{0, 1, 2, 3, 4, 5}, failed)
 	require.ErrorContains(t, err, "no such stream")
-	require.Len(t, f.requests, 2, "the SDK has retried already")
+	require.Len(t, f.requests, 1)
 }
 
 func TestWritingStopsWhenTheTimeIsUp(t *testing.T) {
@@ -146,4 +153,13 @@ func TestWritingStopsWhenTheTimeIsUp(t *testing.T) {
 	require.Equal(t, []int{0, 1}, failed)
 	require.ErrorIs(t, err, context.Canceled)
 	require.Len(t, f.requests, 1)
+}
+
+func TestNoPauseOutlastsTheContext(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Hour)
+	defer cancel()
+	require.ErrorIs(t, delivery.Wait(ctx, 2*time.Hour), context.DeadlineExceeded)
+	require.NoError(t, ctx.Err(), "at once: the hour is left for something else")
+	require.NoError(t, delivery.Wait(ctx, time.Nanosecond))
 }
