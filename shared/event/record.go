@@ -36,6 +36,7 @@ type Lineage struct {
 	EventID          string // <shard>:<sequence>[:<sub>]
 	RecommendationID string // the same event answered by the same model has the same one
 	ModelVersion     string
+	Variant          string // what the version was to an experiment: active, control or treatment
 	GeneratedAt      time.Time
 }
 
@@ -46,6 +47,7 @@ const (
 	eventID          = "event_id"
 	recommendationID = "recommendation_id"
 	modelVersion     = "model_version"
+	variant          = "variant"
 	strategy         = "strategy"
 	generatedAt      = "generated_at"
 )
@@ -59,7 +61,7 @@ func (e Event) AppendRecord(dst []byte, itemField string, a Answer) ([]byte, err
 	line := bytes.NewBuffer(dst)
 	taken := map[string]bool{
 		recommendedItems: true, similarItems: true, eventID: true, recommendationID: true,
-		modelVersion: true, strategy: true, generatedAt: true,
+		modelVersion: true, variant: true, strategy: true, generatedAt: true,
 	}
 	for _, f := range e.fields {
 		for name := f.name; ; name = sent + name {
@@ -88,6 +90,7 @@ func (e Event) AppendRecord(dst []byte, itemField string, a Answer) ([]byte, err
 		{eventID, a.Lineage.EventID},
 		{recommendationID, a.Lineage.RecommendationID},
 		{modelVersion, a.Lineage.ModelVersion},
+		{variant, a.Lineage.Variant},
 		{strategy, a.Strategy},
 		{generatedAt, a.Lineage.GeneratedAt.UTC().Format(time.RFC3339Nano)},
 	} {

@@ -1,11 +1,13 @@
 package recommend
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"time"
 
 	"github.com/millrace/millrace/shared/event"
+	"github.com/millrace/millrace/shared/experiment"
 )
 
 // ListLength is the length of both lists of a record.
@@ -14,8 +16,9 @@ const ListLength = 5
 // Event is a shop's event with what is known of its user.
 type Event struct {
 	event.Event
-	ID   string // <shard>:<sequence>[:<sub>]
-	User *User  // nil: not in the model
+	ID      string // <shard>:<sequence>[:<sub>]
+	User    *User  // nil: not in the model
+	Variant string // what this model is to the user: "" is the active one (package experiment)
 }
 
 // Record answers an event: one line of JSON, the event's own fields first.
@@ -38,7 +41,7 @@ func (m *Model) Records(itemField string, events []Event, now time.Time) ([]Reco
 	for n, e := range events {
 		added := event.Answer{
 			Seed: answers[n].Seed, Strategy: answers[n].Strategy,
-			Lineage: event.Lineage{EventID: e.ID, RecommendationID: recommendationID(e.ID, m.Version), ModelVersion: m.Version, GeneratedAt: now},
+			Lineage: event.Lineage{EventID: e.ID, RecommendationID: recommendationID(e.ID, m.Version), ModelVersion: m.Version, Variant: cmp.Or(e.Variant, experiment.Active), GeneratedAt: now},
 		}
 		for _, i := range answers[n].Items {
 			added.Recommended = append(added.Recommended, event.Recommended{ID: i.ID, Score: i.Score, Why: i.Why, Because: i.Because})

@@ -295,11 +295,13 @@ func asDefect(err error) error {
 	return err
 }
 
-// dropOlder drops the tables of all versions but the active and the previous one.
+// dropOlder drops the tables of all versions but the active one, the previous one and those of a running experiment.
 func (s *Store) dropOlder(ctx context.Context) (dropped []string, err error) {
 	rows, err := s.pool.Query(ctx, `select c.relname::text from pg_class c
 		where c.relnamespace = 'millrace'::regnamespace and c.relkind = 'r' and c.relname ~ '^(item|user|cooccurrence)_v[0-9]+$'
 		  and not exists (select from millrace.active_model a where substring(c.relname from '[0-9]+$')::bigint in (a.n, a.previous))
+		  and not exists (select from millrace.experiment e join millrace.model_version v on v.version in (e.control, e.treatment)
+			where e.stopped_at is null and v.n = substring(c.relname from '[0-9]+$')::bigint)
 		order by c.oid`)
 	if err != nil {
 		return nil, err

@@ -87,6 +87,7 @@ const (
 	undefinedTable        = "42P01"
 	invalidSchemaName     = "3F000"
 	insufficientPrivilege = "42501"
+	uniqueViolation       = "23505"
 	dataException         = "22" // classes
 	integrityViolation    = "23"
 )

@@ -99,7 +99,8 @@ var ErrNoPrevious = errors.New("there is no previous version to return to")
 // ErrPointerMoved says that another process activated a version at the same moment. Trying again is safe.
 var ErrPointerMoved = errors.New("another process changed the active version meanwhile")
 
-// Rollback makes the previous version active again, and the active one previous: doing it twice changes nothing.
+// Rollback makes the previous version active again, and the active one previous: doing it twice changes nothing. It ends an experiment: a
+// rollback that most users do not see would be none.
 func (s *Store) Rollback(ctx context.Context) (from, to Reference, err error) {
 	err = s.inTransaction(ctx, func(tx pgx.Tx) error {
 		var previous *int64
@@ -123,12 +124,16 @@ func (s *Store) Rollback(ctx context.Context) (from, to Reference, err error) {
 		if !complete {
 			return fmt.Errorf("%w: the tables of %s are gone", ErrNoPrevious, to.Version)
 		}
+		if _, err := stopExperiment(ctx, tx, "rolled back to "+to.Version); err != nil {
+			return err
+		}
 		return activate(ctx, tx, &from.N, to.N, "", "rolled back from "+from.Version)
 	})
 	return from, to, explain("roll back", err)
 }
 
 // activate moves the pointer from expected (nil: there is none) to n, if it is still there, and records by whom ("" is nobody) and why.
+// Somebody's decision ends an experiment, a night does not.
 func activate(ctx context.Context, tx pgx.Tx, expected *int64, n int64, by, reason string) error {
 	var moved int64
 	if expected == nil {
@@ -146,6 +151,11 @@ func activate(ctx context.Context, tx pgx.Tx, expected *int64, n int64, by, reas
 	}
 	if moved != 1 {
 		return ErrPointerMoved
+	}
+	if by != "" {
+		if _, err := stopExperiment(ctx, tx, reason); err != nil {
+			return err
+		}
 	}
 	if expected != nil {
 		if _, err := tx.Exec(ctx, `update millrace.model_version set state = $2, reason = 'replaced by ' || (select version from millrace.model_version where n = $3) where n = $1`, *expected, Retired, n); err != nil {
