@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -62,6 +63,7 @@ func extractTable(ctx context.Context, dsn, out string, ranges int) (err error) 
 		return err
 	}
 	defer func() { err = errors.Join(err, server.Close()) }()
+	debug.SetGCPercent(extract.GCPercent)
 	_, err = (&extract.Extractor{Server: server, Store: lake.NewDirectory(out), Limits: extract.DefaultLimits, Ranges: ranges}).
 		Extract(ctx, extract.Request{Dataset: database, Table: table, Run: night, Settings: dataset.Table{Extract: dataset.Extract{Mode: dataset.Full, ZeroDates: dataset.ZeroDatesFail}}})
 	return err
@@ -81,6 +83,7 @@ func partitionTable(ctx context.Context, in, out, by string) error {
 	if by != "" {
 		columns = strings.Split(by, ";")
 	}
+	debug.SetGCPercent(partition.GCPercent)
 	_, err := partition.Write(ctx, lake.NewDirectory(out), lake.RawMarker(table, night), partition.Options{PartitionBy: columns, Limits: partition.DefaultLimits()})
 	return err
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -106,6 +107,7 @@ func land(ctx context.Context, from mysqlSource, r tableRun, settings dataset.Ta
 		return x, err
 	}
 	defer func() { err = errors.Join(err, server.Close()) }()
+	debug.SetGCPercent(extract.GCPercent)
 	pace := pace{began: time.Now()}
 	result, err := (&extract.Extractor{
 		Server: server, Store: lake.NewDirectory(out), Limits: extract.DefaultLimits, Ranges: rangesInFlight,

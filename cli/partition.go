@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime/debug"
 	"strings"
 	"sync/atomic"
 
@@ -70,6 +71,7 @@ func curate(ctx context.Context, r tableRun, in, out string, by []string, bar *b
 		return c, r.runsHint(ctx, err, landed, in, "millrace extract --out "+in+" lands it")
 	}
 	store := &apart{Directory: lake.NewDirectory(out), raw: landed, table: r.table, size: bytesOf(manifest.Files), bar: bar}
+	debug.SetGCPercent(partition.GCPercent)
 	result, err := partition.Write(ctx, store, key, partition.Options{PartitionBy: by, Limits: partition.DefaultLimits()})
 	if err != nil {
 		return c, err

@@ -4,6 +4,7 @@ package main
 import (
 	"context"
 	"os"
+	"runtime/debug"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
@@ -26,6 +27,7 @@ type config struct {
 }
 
 func main() {
+	debug.SetGCPercent(extract.GCPercent)
 	run.Lambda(func(ctx context.Context, env settings.Source) (any, error) {
 		cfg, err := settings.Load[config](env)
 		if err != nil {

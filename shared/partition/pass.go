@@ -23,6 +23,9 @@ type Limits struct {
 // verifying take beside them, stay below 128 MiB unless texts are very long. A larger buffer sorts no faster: up to 1.5 GiB of rows are merged at once.
 func DefaultLimits() Limits { return Limits{File: 128 << 20, Buffer: 24 << 20} }
 
+// GCPercent is what a program that partitions gives debug.SetGCPercent: as fast as 400, and within 128 MB at 20 M rows, where 400 takes 177 MiB.
+const GCPercent = 200
+
 const (
 	// Batches on their way from the reader, so that reading and the rest take turns on two processors.
 	batchesAhead = 4
