@@ -89,7 +89,7 @@ func (l *loader) promote(ctx context.Context, r request) (response, error) {
 	if r.By == "" || r.Reason == "" || strings.ContainsAny(r.Version, "/%*") || r.Version == "" {
 		return response{}, fmt.Errorf("promote %q by %q because %q: want a version, who decides it, and why", r.Version, r.By, r.Reason)
 	}
-	out, err := modelloader.Promote(ctx, l.objects, l.store, r.Version, modelloader.Promotion{
+	out, err := modelloader.Promote(ctx, l.objects, l.store, lake.ModelMarker(r.Version), modelloader.Promotion{
 		Promotion: vectorstore.Promotion{By: r.By, Reason: r.Reason}, Anyway: r.Anyway,
 	})
 	if err != nil {
@@ -111,7 +111,7 @@ func (l *loader) load(ctx context.Context, event events.EventBridgeEvent) (respo
 	}
 	took := l.now().Sub(started)
 	slog.InfoContext(ctx, "model dealt with", "version", out.Version, "activated", out.Activated, "reason", out.Reason,
-		"replaced", out.Replaced, "index", out.Index, "dropped", out.Dropped, "seconds", took.Seconds())
+		"replaced", out.Replaced, "index", out.Index, "prewarmed", out.Prewarmed, "dropped", out.Dropped, "seconds", took.Seconds())
 	activated := 0.0
 	if out.Activated {
 		activated = 1

@@ -38,10 +38,8 @@ func Open(ctx context.Context, s lake.Store, manifestKey string) (*Artifact, err
 		}
 		a.files[path.Base(f.Key)] = f
 	}
-	for _, name := range []string{ItemsFile, UsersFile, EncoderFile, MetricsFile} {
-		if _, listed := a.files[name]; !listed {
-			return nil, fmt.Errorf("manifest %s lists no %s", manifestKey, name)
-		}
+	if err := a.checkFiles(); err != nil {
+		return nil, fmt.Errorf("manifest %s %w", manifestKey, err)
 	}
 	if manifest.State != lake.Candidate && manifest.State != lake.Rejected {
 		return nil, fmt.Errorf("manifest %s: state %q is neither %s nor %s", manifestKey, manifest.State, lake.Candidate, lake.Rejected)
@@ -53,8 +51,29 @@ func Open(ctx context.Context, s lake.Store, manifestKey string) (*Artifact, err
 	return a, nil
 }
 
-// Encoder reads encoder.json.
+// checkFiles wants every file of a model of ours, or a table of items from elsewhere, which may do without the others.
+func (a *Artifact) checkFiles() error {
+	if a.Has(ItemsCSV) {
+		for _, name := range []string{ItemsFile, UsersFile, InteractionsFile, CooccurrencesFile} {
+			if a.Has(name) {
+				return fmt.Errorf("lists %s and %s: of tables from elsewhere there are only %s and %s", ItemsCSV, name, ItemsCSV, UsersCSV)
+			}
+		}
+		return nil
+	}
+	for _, name := range []string{ItemsFile, UsersFile, EncoderFile, MetricsFile} {
+		if !a.Has(name) {
+			return fmt.Errorf("lists no %s (and no %s)", name, ItemsCSV)
+		}
+	}
+	return nil
+}
+
+// Encoder reads encoder.json, or derives what serving needs from the embeddings of an artifact from elsewhere.
 func (a *Artifact) Encoder(ctx context.Context) (*features.Encoder, error) {
+	if !a.Has(EncoderFile) {
+		return a.derivedEncoder(ctx)
+	}
 	text, err := lake.ReadFile(ctx, a.store, a.files[EncoderFile])
 	if err != nil {
 		return nil, fmt.Errorf("model %s: %w", a.Manifest.Version, err)
@@ -82,29 +101,37 @@ func (a *Artifact) Metrics(ctx context.Context) (Metrics, error) {
 	return m, nil
 }
 
-// Items gives the rows of items.parquet, ascending by id. A pair with an error is the last.
+// Items gives the items, ascending by id. A pair with an error is the last.
 func (a *Artifact) Items(ctx context.Context) iter.Seq2[Entity, error] {
-	return a.entities(ctx, ItemsFile, a.Manifest.Counts.Items)
+	if a.Has(ItemsCSV) {
+		return a.entities(ItemsCSV, a.textEntities(ctx, ItemsCSV), a.Manifest.Counts.Items)
+	}
+	return a.entities(ItemsFile, a.tableEntities(ctx, ItemsFile), a.Manifest.Counts.Items)
 }
 
-// Users gives the rows of users.parquet, ascending by id. A pair with an error is the last.
+// Users gives the users, ascending by id. A pair with an error is the last.
 func (a *Artifact) Users(ctx context.Context) iter.Seq2[Entity, error] {
-	return a.entities(ctx, UsersFile, a.Manifest.Counts.Users)
+	switch {
+	case a.Has(UsersCSV):
+		return a.entities(UsersCSV, a.textEntities(ctx, UsersCSV), a.Manifest.Counts.Users)
+	case a.Has(UsersFile):
+		return a.entities(UsersFile, a.tableEntities(ctx, UsersFile), a.Manifest.Counts.Users)
+	}
+	return a.entities(UsersCSV, func(func(Entity, error) bool) {}, a.Manifest.Counts.Users)
 }
 
 func sortByKey(files []lake.File) {
 	slices.SortFunc(files, func(a, b lake.File) int { return cmp.Compare(a.Key, b.Key) })
 }
 
-// entities reads a table, checking each row as it goes.
-func (a *Artifact) entities(ctx context.Context, name string, count int64) iter.Seq2[Entity, error] {
+// entities passes a table's rows on, checking each as it goes.
+func (a *Artifact) entities(name string, rows iter.Seq2[Entity, error], count int64) iter.Seq2[Entity, error] {
 	return func(yield func(Entity, error) bool) {
 		fail := func(err error) { yield(Entity{}, fmt.Errorf("model %s: %s: %w", a.Manifest.Version, name, err)) }
-		last, rows := "", int64(0)
-		for row, err := range laketable.Rows(ctx, a.store, a.files[name], EntityColumns()) {
-			var e Entity
+		last, n := "", int64(0)
+		for e, err := range rows {
 			if err == nil {
-				e, err = entity(row, last, a.Manifest.Dimension)
+				err = e.check(last, a.Manifest.Dimension)
 			}
 			if err != nil {
 				fail(err)
@@ -113,10 +140,24 @@ func (a *Artifact) entities(ctx context.Context, name string, count int64) iter.
 			if !yield(e, nil) {
 				return
 			}
-			last, rows = e.ID, rows+1
+			last, n = e.ID, n+1
 		}
-		if rows != count {
-			fail(fmt.Errorf("%d rows, the manifest counts %d", rows, count))
+		if n != count {
+			fail(fmt.Errorf("%d rows, the manifest counts %d", n, count))
+		}
+	}
+}
+
+func (a *Artifact) tableEntities(ctx context.Context, name string) iter.Seq2[Entity, error] {
+	return func(yield func(Entity, error) bool) {
+		for row, err := range laketable.Rows(ctx, a.store, a.files[name], EntityColumns()) {
+			var e Entity
+			if err == nil {
+				e, err = entity(row)
+			}
+			if !yield(e, err) || err != nil {
+				return
+			}
 		}
 	}
 }

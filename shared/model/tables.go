@@ -48,25 +48,30 @@ func (e Entity) row() (schema.Row, error) {
 	}, nil
 }
 
-// entity reads a row back; the result keeps nothing of the row. last is the id before, dimension that of the manifest.
-func entity(row schema.Row, last string, dimension int) (Entity, error) {
+// entity reads a row back; the result keeps nothing of the row.
+func entity(row schema.Row) (Entity, error) {
 	e := Entity{
 		ID: string(row[0].Bytes), Name: string(row[1].Bytes), Embedding: append([]float32(nil), row[2].Vector...),
 		Bias: float32(row[3].Float), Cold: row[4].Int != 0,
-	}
-	if e.ID <= last {
-		return Entity{}, fmt.Errorf("id %q after %q: ids must ascend and be unique", e.ID, last)
-	}
-	if len(e.Embedding) != dimension {
-		return Entity{}, fmt.Errorf("id %q has an embedding of %d numbers, the manifest says %d", e.ID, len(e.Embedding), dimension)
-	}
-	for _, x := range e.Embedding {
-		if math.IsNaN(float64(x)) || math.IsInf(float64(x), 0) {
-			return Entity{}, fmt.Errorf("id %q has an embedding with %v", e.ID, x)
-		}
 	}
 	if err := json.Unmarshal(row[5].Bytes, &e.Features); err != nil {
 		return Entity{}, fmt.Errorf("id %q: features: %w", e.ID, err)
 	}
 	return e, nil
+}
+
+// check looks at an entity after the one with the id last, of a model of this dimension.
+func (e *Entity) check(last string, dimension int) error {
+	if e.ID <= last {
+		return fmt.Errorf("id %q after %q: ids must ascend and be unique", e.ID, last)
+	}
+	if len(e.Embedding) != dimension {
+		return fmt.Errorf("id %q has an embedding of %d numbers, the manifest says %d", e.ID, len(e.Embedding), dimension)
+	}
+	for _, x := range e.Embedding {
+		if math.IsNaN(float64(x)) || math.IsInf(float64(x), 0) {
+			return fmt.Errorf("id %q has an embedding with %v", e.ID, x)
+		}
+	}
+	return nil
 }

@@ -24,6 +24,8 @@ import (
 const (
 	maxTable   = 512 << 20
 	maxEncoder = 64 << 20
+	// The ids of all items are in memory while users are read: some 50 bytes each.
+	maxItems = 5_000_000
 )
 
 // Load loads the model that a manifest publishes and makes it active, or records why not. A manifest that the trainer's gate
@@ -44,8 +46,8 @@ var ErrRejected = errors.New("the trainer rejected it")
 
 // Promote loads a version because somebody decided so. An artifact with a defect is refused as by Load; one that the gate rejected too
 // (ErrRejected), unless it is wanted anyway.
-func Promote(ctx context.Context, objects lake.Store, store *vectorstore.Store, version string, p Promotion) (vectorstore.Outcome, error) {
-	return load(ctx, objects, store, lake.ModelMarker(version), &p)
+func Promote(ctx context.Context, objects lake.Store, store *vectorstore.Store, manifestKey string, p Promotion) (vectorstore.Outcome, error) {
+	return load(ctx, objects, store, manifestKey, &p)
 }
 
 func load(ctx context.Context, objects lake.Store, store *vectorstore.Store, manifestKey string, promotion *Promotion) (vectorstore.Outcome, error) {
@@ -97,7 +99,7 @@ func load(ctx context.Context, objects lake.Store, store *vectorstore.Store, man
 func describe(a *model.Artifact, manifestKey string) (vectorstore.Model, error) {
 	manifest := a.Manifest
 	m := vectorstore.Model{
-		Version: path.Base(path.Dir(manifestKey)), Dataset: manifest.Dataset, Run: string(manifest.Run),
+		Version: versionOf(manifestKey, manifest.Version), Dataset: manifest.Dataset, Run: string(manifest.Run),
 		ManifestKey: manifestKey, ManifestSHA256: a.Marker.SHA256, Dimension: manifest.Dimension, Distance: manifest.Distance,
 		ItemCount: manifest.Counts.Items, UserCount: manifest.Counts.Users,
 	}
@@ -105,12 +107,18 @@ func describe(a *model.Artifact, manifestKey string) (vectorstore.Model, error) 
 	if manifest.Version != m.Version {
 		problems = append(problems, fmt.Errorf("the manifest of %s says it is version %q", m.Version, manifest.Version))
 	}
-	if manifest.Counts.Items < 1 || manifest.Counts.Users < 0 {
-		problems = append(problems, fmt.Errorf("%d items and %d users", manifest.Counts.Items, manifest.Counts.Users))
+	if manifest.Counts.Items < 1 || manifest.Counts.Items > maxItems || manifest.Counts.Users < 0 {
+		problems = append(problems, fmt.Errorf("%d items and %d users, want 1 to %d items", manifest.Counts.Items, manifest.Counts.Users, maxItems))
 	}
-	limits := map[string]int64{model.ItemsFile: maxTable, model.UsersFile: maxTable, model.InteractionsFile: maxTable, model.CooccurrencesFile: maxTable, model.EncoderFile: maxEncoder}
+	if manifest.Dimension > vectorstore.MaxDimension {
+		problems = append(problems, fmt.Errorf("dimension %d: pgvector holds 1 to %d", manifest.Dimension, vectorstore.MaxDimension))
+	}
 	for _, f := range manifest.Files {
-		if limit, read := limits[path.Base(f.Key)]; read && (f.Size < 1 || f.Size > limit) {
+		limit := int64(maxTable)
+		if path.Base(f.Key) == model.EncoderFile {
+			limit = maxEncoder
+		}
+		if f.Size < 1 || f.Size > limit {
 			problems = append(problems, fmt.Errorf("%s has %d bytes, want 1 to %d", path.Base(f.Key), f.Size, limit))
 		}
 	}
@@ -120,6 +128,14 @@ func describe(a *model.Artifact, manifestKey string) (vectorstore.Model, error) 
 	}
 	m.Metrics = metrics
 	return m, errors.Join(problems...)
+}
+
+// versionOf is the name of the manifest's folder in the lake; in a directory of its own a model is called what its manifest says.
+func versionOf(manifestKey, said string) string {
+	if dir := path.Dir(manifestKey); dir != "." {
+		return path.Base(dir)
+	}
+	return said
 }
 
 func encoder(ctx context.Context, a *model.Artifact) (json.RawMessage, error) {
@@ -179,5 +195,8 @@ func rejectUnreadable(ctx context.Context, store *vectorstore.Store, manifestKey
 	if errors.Is(err, lake.ErrNotFound) {
 		return err // no such version: nothing to record
 	}
-	return reject(ctx, store, vectorstore.Model{Version: path.Base(path.Dir(manifestKey)), ManifestKey: manifestKey}, err)
+	if version := versionOf(manifestKey, ""); version != "" {
+		return reject(ctx, store, vectorstore.Model{Version: version, ManifestKey: manifestKey}, err)
+	}
+	return err
 }
