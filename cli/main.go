@@ -47,7 +47,7 @@ func newCommand() *cobra.Command {
 	root.PersistentFlags().StringVar(&o.stack, "stack", stack, "CloudFormation stack; default from MILLRACE_STACK")
 	root.PersistentFlags().BoolVar(&o.json, "json", false, "print JSON")
 	root.AddCommand(
-		newStatus(&o), newRun(&o), newRollback(&o), newPromote(&o), newRecommend(&o), newLineage(&o), newSend(&o),
+		newStatus(&o), newRun(&o), newRollback(&o), newPromote(&o), newLoad(&o), newRecommend(&o), newLineage(&o), newSend(&o),
 		newTrain(&o), newEvaluate(&o),
 		newExtract(&o), newPartition(&o), newVerify(&o), newInspect(&o),
 	)
