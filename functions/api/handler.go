@@ -87,8 +87,7 @@ func (a *api) recommendations(w http.ResponseWriter, q *http.Request) error {
 	}
 	items := []item{}
 	for _, i := range answer.Items {
-		name, _ := model.Name(i.Because)
-		items = append(items, item{i.ID, i.Name, i.Score, i.Why, i.Because, name})
+		items = append(items, item{i.ID, i.Name, i.Score, i.Why, i.Because, i.BecauseName})
 	}
 	return writeJSON(w, http.StatusOK, struct {
 		User         string    `json:"user"`
@@ -99,30 +98,39 @@ func (a *api) recommendations(w http.ResponseWriter, q *http.Request) error {
 	}{user, items, answer.Strategy, model.Version, a.now().UTC()})
 }
 
-// answer recommends what suits the user, or, when the database is down and a model is in memory, what is popular.
-func (a *api) answer(ctx context.Context, user string, limit int) (*recommend.Model, recommend.Answer, error) {
-	model, request, err := a.request(ctx, user)
+// answer recommends what suits the user, or, when the database is down and a model is cached, what is popular.
+func (a *api) answer(ctx context.Context, user string, limit int) (*activemodel.Model, recommend.Answer, error) {
+	model, answer, err := a.ask(ctx, user, limit)
 	if errors.Is(err, vectorstore.ErrGone) { // two new versions since the pointer was read: read it again
-		model, request, err = a.request(ctx, user)
+		model, answer, err = a.ask(ctx, user, limit)
 	}
 	if last := a.models.Last(); err != nil && !errors.Is(err, vectorstore.ErrNoModel) && last != nil {
 		slog.ErrorContext(ctx, "the database does not answer: recommended what is popular", "model", last.Version, "error", err)
-		return last, last.Popular(limit), nil
+		return last, last.Popular([]recommend.Request{{Limit: limit}})[0], nil
 	}
+	return model, answer, err
+}
+
+func (a *api) ask(ctx context.Context, user string, limit int) (*activemodel.Model, recommend.Answer, error) {
+	model, request, err := a.request(ctx, user)
 	if err != nil {
 		return nil, recommend.Answer{}, err
 	}
 	request.Limit = limit
-	answer, err := model.Answer(request)
-	return model.Model, answer, err
+	answers, err := model.Answers(ctx, []recommend.Request{request})
+	if err != nil {
+		return nil, recommend.Answer{}, err
+	}
+	return model, answers[0], nil
 }
 
 // request collects what is known of a user: the trained vector, and today's session.
 func (a *api) request(ctx context.Context, user string) (*activemodel.Model, recommend.Request, error) {
-	model, err := a.models.Active(ctx)
+	serving, err := a.models.Serving(ctx)
 	if err != nil {
 		return nil, recommend.Request{}, err
 	}
+	model, _ := serving.For(user)
 	users, err := model.Users(ctx, []string{user})
 	if err != nil {
 		return nil, recommend.Request{}, err
@@ -149,12 +157,15 @@ func (a *api) similar(w http.ResponseWriter, q *http.Request) error {
 	if err != nil {
 		return err
 	}
+	id := q.PathValue("id")
 	model, err := a.anyModel(q.Context())
 	if err != nil {
 		return err
 	}
-	id := q.PathValue("id")
-	list, known := model.Similar(id, limit)
+	name, list, known, err := model.Similar(q.Context(), id, limit)
+	if err != nil {
+		return err
+	}
 	if !known {
 		return &problem{Status: http.StatusNotFound, Detail: fmt.Sprintf("Item %q is not in model %s: either the shop has no such item, "+
 			"or it is newer than the batch the model was trained on (the next night's knows it). Identifiers are case-sensitive.", id, model.Version)}
@@ -163,7 +174,6 @@ func (a *api) similar(w http.ResponseWriter, q *http.Request) error {
 	for _, n := range list {
 		items = append(items, near{n.ID, n.Name, n.Distance})
 	}
-	name, _ := model.Name(id)
 	return writeJSON(w, http.StatusOK, struct {
 		Item         string `json:"item"`
 		Name         string `json:"name"`
@@ -173,13 +183,13 @@ func (a *api) similar(w http.ResponseWriter, q *http.Request) error {
 }
 
 // anyModel is the active one or, when the database is down, the one that was: similar items need nothing but a model.
-func (a *api) anyModel(ctx context.Context) (*recommend.Model, error) {
-	model, err := a.models.Active(ctx)
+func (a *api) anyModel(ctx context.Context) (*activemodel.Model, error) {
+	serving, err := a.models.Serving(ctx)
 	if err == nil {
-		return model.Model, nil
+		return serving.Default(), nil
 	}
 	if last := a.models.Last(); last != nil && !errors.Is(err, vectorstore.ErrNoModel) {
-		slog.ErrorContext(ctx, "the database does not answer: similar items from the model in memory", "model", last.Version, "error", err)
+		slog.ErrorContext(ctx, "the database does not answer: similar items from the cached model", "model", last.Version, "error", err)
 		return last, nil
 	}
 	return nil, err

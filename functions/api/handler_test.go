@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -67,7 +68,7 @@ func empty(t *testing.T) bundle {
 	require.NoError(t, err)
 	b := bundle{store: shoptest.Store(t), stream: &stream{}}
 	b.api = &api{
-		names: shop.Event, models: activemodel.New(b.store, shop), store: b.store, stream: b.stream, streamName: "events",
+		names: shop.Event, models: activemodel.New(b.store, shop, math.MaxInt64), store: b.store, stream: b.stream, streamName: "events",
 		now: func() time.Time { return now }, wait: func(context.Context, time.Duration) error { return nil }, random: func() float64 { return 0.5 },
 	}
 	return b
@@ -298,7 +299,7 @@ func TestAnUnreachableDatabaseIsNotExplainedToStrangers(t *testing.T) {
 	down, err := vectorstore.Open(t.Context(), vectorstore.URL("postgres://shop@127.0.0.1:1/shop"))
 	require.NoError(t, err)
 	t.Cleanup(down.Close)
-	b.api.models = activemodel.New(down, &dataset.Dataset{})
+	b.api.models = activemodel.New(down, &dataset.Dataset{}, math.MaxInt64)
 	a := b.ask(t, "GET", "/items/S10_1678/similar", "")
 	require.Equal(t, 503, a.Status)
 	require.NotContains(t, a.Detail, "127.0.0.1")

@@ -25,9 +25,9 @@ import (
 )
 
 // memory is every sink and source of the recommender but the model: what is left is the recommender's own work.
-type memory struct{ model *activemodel.Model }
+type memory struct{ serving *activemodel.Serving }
 
-func (m memory) Active(context.Context) (*activemodel.Model, error)         { return m.model, nil }
+func (m memory) Serving(context.Context) (*activemodel.Serving, error)      { return m.serving, nil }
 func (memory) RecordActivity(context.Context, []vectorstore.Activity) error { return nil }
 func (memory) Write(context.Context, [][]byte) ([]int, error)               { return nil, nil }
 func (memory) Put(context.Context, string, io.Reader) error                 { return nil }
@@ -72,7 +72,7 @@ func benchmarkShop(b *testing.B, n, d int) (*recommender, []events.KinesisEventR
 		}
 		users[fmt.Sprint(u)] = user
 	}
-	sinks := memory{&activemodel.Model{Model: model, Users: func(context.Context, []string) (map[string]*recommend.User, error) { return users, nil }}}
+	sinks := memory{activemodel.Alone(&activemodel.Model{Answerer: activemodel.InMemory(model), Version: model.Version, Users: func(context.Context, []string) (map[string]*recommend.User, error) { return users, nil }})}
 	var records []events.KinesisEventRecord
 	for e := range 1000 {
 		var history []string

@@ -14,7 +14,6 @@ import (
 	"github.com/millrace/millrace/shared/activemodel"
 	"github.com/millrace/millrace/shared/dataset"
 	"github.com/millrace/millrace/shared/metrics"
-	"github.com/millrace/millrace/shared/recommend"
 	"github.com/millrace/millrace/shared/vectorstore"
 )
 
@@ -29,9 +28,9 @@ type recommender struct {
 	now        func() time.Time
 }
 
-// modelSource knows which model is active.
+// modelSource knows which models serve.
 type modelSource interface {
-	Active(context.Context) (*activemodel.Model, error)
+	Serving(context.Context) (*activemodel.Serving, error)
 }
 
 // activityStore remembers what users did, each event at most once.
@@ -55,10 +54,6 @@ const respite = 2 * time.Second
 // deliveryTime is kept back from answering: what is answered must also be recorded and delivered, which takes some pauses when Firehose is
 // throttled. Of very little time it is half.
 const deliveryTime = 5 * time.Second
-
-// together is how many events are answered in one pass over the items: for 32 the pass costs little more than for four. The clock is
-// looked at in between.
-const together = 32
 
 var errNoTime = errors.New("the function's time is nearly over: the rest of the batch is for the next invocation (raise the timeout or lower the batch size)")
 
@@ -115,26 +110,23 @@ func (r *recommender) process(ctx context.Context, records []events.KinesisEvent
 // answer writes a record for each event and returns the positions of the events without one, ascending, and why.
 func (r *recommender) answer(ctx context.Context, valid []shopEvent, rejected int) (failed []int, err error) {
 	none := []int{0} // a failure before the first delivery concerns all of them
-	model, err := r.models.Active(ctx)
+	serving, err := r.models.Serving(ctx)
 	if err != nil {
 		return none, err
 	}
-	users, err := model.Users(ctx, userIDs(valid))
-	if err != nil {
+	assigned := assign(serving, valid)
+	if err := findUsers(ctx, assigned); err != nil {
 		return none, err
 	}
 	lines, strategies := make([][]byte, 0, len(valid)), map[string]int{}
 	answered, late := valid, r.lateness(ctx)
+	together := serving.Default().AtOnce() // the clock is looked at in between
 	for first := 0; first < len(valid); first += together {
 		if late() {
 			answered = valid[:first]
 			break
 		}
-		part := make([]recommend.Event, 0, together)
-		for _, v := range valid[first:min(first+together, len(valid))] {
-			part = append(part, recommend.Event{Event: v.event, ID: v.id, User: users[v.event.User]})
-		}
-		records, err := model.Records(r.names.Item, part, r.now())
+		records, err := answerPart(ctx, assigned[first:min(first+together, len(valid))], r.names.Item, r.now())
 		if err != nil {
 			return none, err
 		}
@@ -155,7 +147,7 @@ func (r *recommender) answer(ctx context.Context, valid []shopEvent, rejected in
 		failed, err = append(failed, len(answered)), errors.Join(err, errNoTime)
 	}
 	r.count(strategies, rejected, len(failed))
-	slog.DebugContext(ctx, "batch answered", "model", model.Version, "events", len(answered), "rejected", rejected, "failed", len(failed))
+	slog.DebugContext(ctx, "batch answered", "model", serving.Default().Version, "events", len(answered), "rejected", rejected, "failed", len(failed))
 	return failed, err
 }
 
@@ -167,16 +159,6 @@ func (r *recommender) lateness(ctx context.Context) func() bool {
 	}
 	end := deadline.Add(-min(deliveryTime, deadline.Sub(r.now())/2))
 	return func() bool { return r.now().After(end) }
-}
-
-func userIDs(list []shopEvent) []string {
-	ids := map[string]bool{}
-	for _, v := range list {
-		if v.event.User != "" {
-			ids[v.event.User] = true
-		}
-	}
-	return slices.Sorted(maps.Keys(ids))
 }
 
 func activities(list []shopEvent) []vectorstore.Activity {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"os/exec"
 	"strings"
@@ -67,7 +68,7 @@ func setup(t *testing.T) bundle {
 	b := bundle{shop: shop, sink: &sink{}, store: shoptest.Store(t), lake: lake.NewDirectory(t.TempDir()), emitted: &bytes.Buffer{}}
 	b.version = shoptest.Load(t, b.store, "20261122T020000Z")
 	b.recommender = &recommender{
-		names: shop.Event, models: activemodel.New(b.store, b.shop), activity: b.store, records: b.sink, quarantine: b.lake,
+		names: shop.Event, models: activemodel.New(b.store, b.shop, math.MaxInt64), activity: b.store, records: b.sink, quarantine: b.lake,
 		metrics: metrics.New(b.emitted, time.Now), now: func() time.Time { return time.Unix(1795338060, 0) },
 	}
 	return b
@@ -115,6 +116,7 @@ type record struct {
 	EventID          string `json:"event_id"`
 	RecommendationID string `json:"recommendation_id"`
 	ModelVersion     string `json:"model_version"`
+	Variant          string `json:"variant"`
 	Strategy         string `json:"strategy"`
 	GeneratedAt      string `json:"generated_at"`
 }
@@ -259,15 +261,15 @@ func TestOutageReturnsTheWholeBatch(t *testing.T) {
 	down, err := vectorstore.Open(t.Context(), vectorstore.URL("postgres://shop@127.0.0.1:1/shop"))
 	require.NoError(t, err)
 	t.Cleanup(down.Close)
-	b.recommender.models = activemodel.New(down, b.shop)
+	b.recommender.models = activemodel.New(down, b.shop, math.MaxInt64)
 	batch := read(t, "recommender-batch.json")
 	require.Equal(t, batch.Records[0].Kinesis.SequenceNumber, b.handle(t, batch))
 	require.Empty(t, b.sink.lines)
 
-	b.recommender.models = activemodel.New(shoptest.Store(t), b.shop) // nothing loaded yet
+	b.recommender.models = activemodel.New(shoptest.Store(t), b.shop, math.MaxInt64) // nothing loaded yet
 	require.Equal(t, batch.Records[0].Kinesis.SequenceNumber, b.handle(t, batch))
 
-	b.recommender.models = activemodel.New(b.store, b.shop)
+	b.recommender.models = activemodel.New(b.store, b.shop, math.MaxInt64)
 	b.recommender.activity = down
 	require.Equal(t, batch.Records[0].Kinesis.SequenceNumber, b.handle(t, batch), "lost before any answer left")
 	require.Empty(t, b.sink.lines)
@@ -333,7 +335,7 @@ func TestWhatIsAnsweredInTimeIsDeliveredAndTheRestIsForTheNextInvocation(t *test
 	}
 	ctx, cancel := context.WithDeadline(t.Context(), clock.Add(35*time.Second))
 	defer cancel()
-	batch := long(t, 4*together)
+	batch := long(t, 4*32)
 	response, err := b.recommender.Handle(ctx, batch)
 	require.NoError(t, err)
 	answered := len(b.sink.lines)
@@ -350,7 +352,7 @@ func TestWhatIsAnsweredInTimeIsDeliveredAndTheRestIsForTheNextInvocation(t *test
 func TestAModelThatBecomesActiveWithinABatchWaitsForTheNext(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	batch := long(t, 4*together)
+	batch := long(t, 4*32)
 	var next string
 	asked := 0
 	b.recommender.now = func() time.Time {

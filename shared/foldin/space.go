@@ -99,6 +99,16 @@ func (s *Space) Blend(together *cooccurrence.Table, weight float64) error {
 	return nil
 }
 
+// Over is the same space over other items of it: what folds users in is shared, nothing is decomposed again. It has no co-occurrences.
+func (s *Space) Over(items Matrix) (*Space, error) {
+	if items.Dimension() != s.Items.Dimension() {
+		return nil, fmt.Errorf("fold-in: items of dimension %d in a space of dimension %d", items.Dimension(), s.Items.Dimension())
+	}
+	other := &Space{Items: items, set: s.set, lambda: s.lambda, width: s.width, curvature: s.curvature, in: s.in, out: s.out}
+	other.scratch.New = s.scratch.New
+	return other, nil
+}
+
 // AddTogether adds to scores, one for each item, what Blend adds for a session.
 func (s *Space) AddTogether(scores []float32, session []Weighted) {
 	s.eachTogether(session, func(row int32, score float32) { scores[row] += score })

@@ -29,7 +29,7 @@ const (
 type User struct {
 	Embedding []float32
 	Cold      bool
-	Bought    []int32 // rows of the catalog, ascending: the user's interactions in training
+	Bought    []int32 // positions in the whole catalog, ascending: the user's interactions in training
 }
 
 // Request is what is known when an answer is wanted.
@@ -54,6 +54,8 @@ type Item struct {
 	Score    float32
 	Why      string
 	Because  string
+
+	BecauseName string
 }
 
 // Near is an item with its cosine distance to the seed.
@@ -86,9 +88,9 @@ func (m *Model) Answers(requests []Request) ([]Answer, error) {
 			answers[n].Items = m.popular(m.choice(r))
 			continue
 		}
-		user, err := m.space.Fold(prior, sessions[n])
+		user, err := m.fold(prior, sessions[n])
 		if err != nil {
-			return nil, fmt.Errorf("model %s: %w", m.Version, err)
+			return nil, err
 		}
 		folded, users, choices = append(folded, n), append(users, user), append(choices, m.choice(r))
 	}
@@ -99,6 +101,20 @@ func (m *Model) Answers(requests []Request) ([]Answer, error) {
 			a.Items[i] = m.explained(s, users[k], sessions[folded[k]], a.Strategy)
 		}
 	}
+	m.addSimilar(requests, sessions, answers)
+	return answers, nil
+}
+
+func (m *Model) fold(prior []float32, session []foldin.Weighted) (*foldin.User, error) {
+	user, err := m.space.Fold(prior, session)
+	if err != nil {
+		return nil, fmt.Errorf("model %s: %w", m.Version, err)
+	}
+	return user, nil
+}
+
+// addSimilar completes answers with their seeds and what is similar to them.
+func (m *Model) addSimilar(requests []Request, sessions [][]foldin.Weighted, answers []Answer) {
 	seeds := make([]string, len(requests))
 	for n := range answers {
 		a := &answers[n]
@@ -114,12 +130,18 @@ func (m *Model) Answers(requests []Request) ([]Answer, error) {
 	for n := range answers {
 		answers[n].Similar, _ = m.Similar(seeds[n], requests[n].Limit)
 	}
-	return answers, nil
 }
 
-// Popular answers without knowing anything of anybody: what is left when the database that knows users is down.
-func (m *Model) Popular(limit int) Answer {
-	return Answer{Strategy: Popularity, Items: m.popular(m.choice(Request{Limit: limit}))}
+// Popular answers by popularity, whatever is known of anybody: what is left when the database that knows users is down.
+func (m *Model) Popular(requests []Request) []Answer {
+	answers, sessions := make([]Answer, len(requests)), make([][]foldin.Weighted, len(requests))
+	for n, r := range requests {
+		r.User = nil
+		sessions[n] = m.session(r.History)
+		answers[n] = Answer{Strategy: Popularity, Items: m.popular(m.choice(r))}
+	}
+	m.addSimilar(requests, sessions, answers)
+	return answers
 }
 
 func (m *Model) popular(c foldin.Choice) (items []Item) {
@@ -140,7 +162,8 @@ func (m *Model) explained(s topk.Scored, user *foldin.User, session []foldin.Wei
 		return item
 	}
 	if largest := slices.Max(parts); largest > 0 && largest > prior {
-		item.Why, item.Because = OneOfSession, m.ids[session[slices.Index(parts, largest)].Row]
+		row := session[slices.Index(parts, largest)].Row
+		item.Why, item.Because, item.BecauseName = OneOfSession, m.ids[row], m.names[row]
 	}
 	return item
 }
@@ -161,10 +184,18 @@ func (m *Model) choice(r Request) foldin.Choice {
 			if _, found := slices.BinarySearch(seen, row); found {
 				return false
 			}
-			_, found := slices.BinarySearch(bought, int32(row))
+			_, found := slices.BinarySearch(bought, m.ordinal(row))
 			return !found
 		},
 	}
+}
+
+// ordinal is a row's position in the whole catalog.
+func (m *Model) ordinal(row int) int32 {
+	if m.ordinals == nil {
+		return int32(row)
+	}
+	return m.ordinals[row]
 }
 
 // prior chooses where the user's vector starts.

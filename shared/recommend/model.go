@@ -24,6 +24,8 @@ type Catalog struct {
 	// Stock and Category are the values of the columns that the dataset's recommendations name: "" is NULL. Without such a column they are nil.
 	Stock, Category []string
 	Together        *cooccurrence.Table // nil if the model was not trained on sessions
+	// Ordinals are the items' positions in the whole, ascending, if these are a part of it; nil: they are the whole.
+	Ordinals []int32
 }
 
 // Model is one version in memory. It is safe for concurrent use.
@@ -40,44 +42,60 @@ type Model struct {
 	soldOut     []bool  // nil: nothing is
 	category    []int32 // by row; -1 is none
 	perCategory int
+	ordinals    []int32                  // of a part, by row
 	similar     []atomic.Pointer[[]Near] // the first ListLength of each item, when they have been asked for
 }
 
 // NewModel prepares a version for answering by the dataset's rules.
 func NewModel(version string, encoder *features.Encoder, c Catalog, shop *dataset.Dataset) (*Model, error) {
-	n := len(c.IDs)
-	if n == 0 || len(c.Names) != n || len(c.Bias) != n || len(c.Embeddings) != n*encoder.Dimension || c.Stock != nil && len(c.Stock) != n || c.Category != nil && len(c.Category) != n {
-		return nil, fmt.Errorf("model %s: %d ids, %d names, %d biases, %d numbers, %d stocks and %d categories do not make items of dimension %d",
-			version, n, len(c.Names), len(c.Bias), len(c.Embeddings), len(c.Stock), len(c.Category), encoder.Dimension)
-	}
-	matrix, err := foldin.NewMatrix(c.Embeddings, encoder.Dimension)
-	if err != nil {
-		return nil, fmt.Errorf("model %s: %w", version, err)
-	}
-	space, err := foldin.New(foldin.Loss{
-		Dimension: encoder.Dimension, Alpha0: encoder.Alpha0, Lambda: encoder.Lambda, Items: encoder.Items, Gramian: encoder.Gramian,
-	}, matrix)
-	if err == nil {
-		err = space.Blend(c.Together, encoder.Blend)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("model %s: %w", version, err)
-	}
 	weights := shop.Event.Weights
 	m := &Model{
-		Version: version, encoder: encoder, space: space,
-		weights:    foldin.Weights{View: weights.View, Cart: weights.Cart, Quantity: weights.Quantity, Decay: cmp.Or(encoder.Decay, weights.Decay)},
-		hideBought: shop.Recommendations.Hide == dataset.HideBought,
-		ids:        c.IDs, names: c.Names, bias: c.Bias, rows: make(map[string]int, n),
-		soldOut: soldOut(c.Stock), perCategory: shop.Recommendations.PerCategory.AtMost, similar: make([]atomic.Pointer[[]Near], n),
+		Version: version, encoder: encoder,
+		weights:     foldin.Weights{View: weights.View, Cart: weights.Cart, Quantity: weights.Quantity, Decay: cmp.Or(encoder.Decay, weights.Decay)},
+		hideBought:  shop.Recommendations.Hide == dataset.HideBought,
+		perCategory: shop.Recommendations.PerCategory.AtMost,
 	}
-	if m.category = categories(c.Category); m.category == nil {
-		m.perCategory = 0
+	return m.with(c, func(items foldin.Matrix) (*foldin.Space, error) {
+		return foldin.New(foldin.Loss{
+			Dimension: encoder.Dimension, Alpha0: encoder.Alpha0, Lambda: encoder.Lambda, Items: encoder.Items, Gramian: encoder.Gramian,
+		}, items)
+	})
+}
+
+// Over is the same version over other items of it. What it recommends is the best of those.
+func (m *Model) Over(c Catalog) (*Model, error) { return m.with(c, m.space.Over) }
+
+// with completes a copy of m by its items.
+func (m *Model) with(c Catalog, newSpace func(foldin.Matrix) (*foldin.Space, error)) (*Model, error) {
+	n := len(c.IDs)
+	if n == 0 || len(c.Names) != n || len(c.Bias) != n || len(c.Embeddings) != n*m.encoder.Dimension || c.Stock != nil && len(c.Stock) != n ||
+		c.Category != nil && len(c.Category) != n || c.Ordinals != nil && len(c.Ordinals) != n {
+		return nil, fmt.Errorf("model %s: %d ids, %d names, %d biases, %d numbers, %d stocks, %d categories and %d ordinals do not make items of dimension %d",
+			m.Version, n, len(c.Names), len(c.Bias), len(c.Embeddings), len(c.Stock), len(c.Category), len(c.Ordinals), m.encoder.Dimension)
+	}
+	matrix, err := foldin.NewMatrix(c.Embeddings, m.encoder.Dimension)
+	if err != nil {
+		return nil, fmt.Errorf("model %s: %w", m.Version, err)
+	}
+	space, err := newSpace(matrix)
+	if err == nil {
+		err = space.Blend(c.Together, m.encoder.Blend)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("model %s: %w", m.Version, err)
+	}
+	filled := &Model{
+		Version: m.Version, encoder: m.encoder, space: space, weights: m.weights, hideBought: m.hideBought, perCategory: m.perCategory,
+		ids: c.IDs, names: c.Names, bias: c.Bias, rows: make(map[string]int, n), ordinals: c.Ordinals,
+		soldOut: soldOut(c.Stock), category: categories(c.Category), similar: make([]atomic.Pointer[[]Near], n),
+	}
+	if filled.category == nil {
+		filled.perCategory = 0
 	}
 	for row, id := range c.IDs {
-		m.rows[id] = row
+		filled.rows[id] = row
 	}
-	return m, nil
+	return filled, nil
 }
 
 // soldOut says of which items a shop has none left; what it does not say, or not in a number, counts as in stock.

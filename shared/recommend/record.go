@@ -29,19 +29,29 @@ type Record struct {
 
 // Records answers events. itemField is the dataset's name of an item in an event.
 func (m *Model) Records(itemField string, events []Event, now time.Time) ([]Record, error) {
+	answers, err := m.Answers(Requests(events))
+	if err != nil {
+		return nil, err
+	}
+	return Records(m.Version, itemField, events, answers, now)
+}
+
+// Requests are what is to be answered for events.
+func Requests(events []Event) []Request {
 	requests := make([]Request, len(events))
 	for n, e := range events {
 		requests[n] = Request{User: e.User, Features: e.Features, History: e.History, Limit: ListLength}
 	}
-	answers, err := m.Answers(requests)
-	if err != nil {
-		return nil, err
-	}
+	return requests
+}
+
+// Records are the lines of events that a version has answered.
+func Records(version, itemField string, events []Event, answers []Answer, now time.Time) ([]Record, error) {
 	records := make([]Record, len(events))
 	for n, e := range events {
 		added := event.Answer{
 			Seed: answers[n].Seed, Strategy: answers[n].Strategy,
-			Lineage: event.Lineage{EventID: e.ID, RecommendationID: recommendationID(e.ID, m.Version), ModelVersion: m.Version, Variant: cmp.Or(e.Variant, experiment.Active), GeneratedAt: now},
+			Lineage: event.Lineage{EventID: e.ID, RecommendationID: recommendationID(e.ID, version), ModelVersion: version, Variant: cmp.Or(e.Variant, experiment.Active), GeneratedAt: now},
 		}
 		for _, i := range answers[n].Items {
 			added.Recommended = append(added.Recommended, event.Recommended{ID: i.ID, Score: i.Score, Why: i.Why, Because: i.Because})

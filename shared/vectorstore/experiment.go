@@ -62,12 +62,14 @@ func (s *Store) Serving(ctx context.Context) (Serving, error) {
 		version   pgtype.Text
 		dimension pgtype.Int4
 	}
-	err := s.pool.QueryRow(ctx, `select v.n, v.version, v.dimension, e.n, e.weight, c.n, c.version, c.dimension, t.n, t.version, t.dimension
+	err := s.try(ctx, func() error {
+		return s.pool.QueryRow(ctx, `select v.n, v.version, v.dimension, e.n, e.weight, c.n, c.version, c.dimension, t.n, t.version, t.dimension
 		from millrace.active_model a join millrace.model_version v on v.n = a.n
 		left join (millrace.experiment e join millrace.model_version c on c.version = e.control join millrace.model_version t on t.version = e.treatment)
 			on e.stopped_at is null`).
-		Scan(&now.Active.N, &now.Active.Version, &now.Active.Dimension, &n, &weight,
-			&control.n, &control.version, &control.dimension, &treatment.n, &treatment.version, &treatment.dimension)
+			Scan(&now.Active.N, &now.Active.Version, &now.Active.Dimension, &n, &weight,
+				&control.n, &control.version, &control.dimension, &treatment.n, &treatment.version, &treatment.dimension)
+	})
 	switch {
 	case tableMissing(err): // a database that no loader of this build has seen: it knows no experiments
 		now.Active, err = s.Active(ctx)

@@ -23,11 +23,19 @@ type Items struct {
 
 // Items reads all items of a version, and two of the columns in their features, if they are named. Memory: n × (4·d + about 100) bytes.
 func (s *Store) Items(ctx context.Context, r Reference, stockColumn, categoryColumn string) (Items, error) {
+	list, err := tried(ctx, s, func() (Items, error) { return s.readItems(ctx, r, stockColumn, categoryColumn) })
+	if err != nil {
+		return Items{}, gone(r, "items", err)
+	}
+	return list, nil
+}
+
+func (s *Store) readItems(ctx context.Context, r Reference, stockColumn, categoryColumn string) (Items, error) {
 	var list Items
 	rows, err := s.pool.Query(ctx, fmt.Sprintf(`select id, name, embedding, bias, coalesce(features->>$1, ''), coalesce(features->>$2, '')
 		from %s order by id collate "C"`, items(r.N).Sanitize()), stockColumn, categoryColumn)
 	if err != nil {
-		return Items{}, gone(r, "items", err)
+		return Items{}, err
 	}
 	var id, name, stock, category string
 	var embedding pgvector.Vector
@@ -43,17 +51,22 @@ func (s *Store) Items(ctx context.Context, r Reference, stockColumn, categoryCol
 		}
 		return nil
 	})
-	if err != nil {
-		return Items{}, gone(r, "items", err)
-	}
-	return list, nil
+	return list, err
 }
 
 // Cooccurrences reads which of a version's n items follow which in sessions, of a model that has them.
 func (s *Store) Cooccurrences(ctx context.Context, r Reference, n int) (*cooccurrence.Table, error) {
-	rows, err := s.pool.Query(ctx, fmt.Sprintf(`select item, others, strengths from %s order by item`, cooccurrences(r.N).Sanitize()))
+	table, err := tried(ctx, s, func() (*cooccurrence.Table, error) { return s.readCooccurrences(ctx, r, n) })
 	if err != nil {
 		return nil, gone(r, "co-occurrences", err)
+	}
+	return table, nil
+}
+
+func (s *Store) readCooccurrences(ctx context.Context, r Reference, n int) (*cooccurrence.Table, error) {
+	rows, err := s.pool.Query(ctx, fmt.Sprintf(`select item, others, strengths from %s order by item`, cooccurrences(r.N).Sanitize()))
+	if err != nil {
+		return nil, err
 	}
 	var table cooccurrence.Table
 	var item int32
@@ -70,17 +83,23 @@ func (s *Store) Cooccurrences(ctx context.Context, r Reference, n int) (*cooccur
 	for err == nil && table.Len() < n {
 		err = table.Append(nil, nil)
 	}
-	if err != nil {
-		return nil, gone(r, "co-occurrences", err)
-	}
-	return &table, nil
+	return &table, err
+}
+
+// ItemCount is how many items the version has.
+func (s *Store) ItemCount(ctx context.Context, r Reference) (int64, error) {
+	return tried(ctx, s, func() (n int64, err error) {
+		err = s.pool.QueryRow(ctx, `select items from millrace.model_version where n = $1`, r.N).Scan(&n)
+		return n, explain("read the size of "+r.Version, err)
+	})
 }
 
 // Encoder is the version's encoder.json.
 func (s *Store) Encoder(ctx context.Context, r Reference) (json.RawMessage, error) {
-	var text json.RawMessage
-	err := s.pool.QueryRow(ctx, `select encoder from millrace.model_version where n = $1`, r.N).Scan(&text)
-	return text, explain("read the encoder of "+r.Version, err)
+	return tried(ctx, s, func() (text json.RawMessage, err error) {
+		err = s.pool.QueryRow(ctx, `select encoder from millrace.model_version where n = $1`, r.N).Scan(&text)
+		return text, explain("read the encoder of "+r.Version, err)
+	})
 }
 
 // User is a user of the model: Embedding is trained, or, if Cold, predicted from features.
@@ -92,13 +111,21 @@ type User struct {
 
 // Users finds users of a version by id, in one round trip; unknown ones are absent.
 func (s *Store) Users(ctx context.Context, r Reference, ids []string) (map[string]User, error) {
-	found := map[string]User{}
 	if len(ids) == 0 {
-		return found, nil
+		return map[string]User{}, nil
 	}
-	rows, err := s.pool.Query(ctx, fmt.Sprintf(`select id, embedding, cold, bought from %s where id = any($1)`, users(r.N).Sanitize()), ids)
+	found, err := tried(ctx, s, func() (map[string]User, error) { return s.readUsers(ctx, r, ids) })
 	if err != nil {
 		return nil, gone(r, "users", err)
+	}
+	return found, nil
+}
+
+func (s *Store) readUsers(ctx context.Context, r Reference, ids []string) (map[string]User, error) {
+	found := map[string]User{}
+	rows, err := s.pool.Query(ctx, fmt.Sprintf(`select id, embedding, cold, bought from %s where id = any($1)`, users(r.N).Sanitize()), ids)
+	if err != nil {
+		return nil, err
 	}
 	var id string
 	var embedding pgvector.Vector
@@ -108,10 +135,7 @@ func (s *Store) Users(ctx context.Context, r Reference, ids []string) (map[strin
 		found[id] = User{embedding.Slice(), cold, slices.Clone(bought)}
 		return nil
 	})
-	if err != nil {
-		return nil, gone(r, "users", err)
-	}
-	return found, nil
+	return found, err
 }
 
 func gone(r Reference, what string, err error) error {

@@ -87,9 +87,13 @@ const (
 	undefinedTable        = "42P01"
 	invalidSchemaName     = "3F000"
 	insufficientPrivilege = "42501"
+	invalidPassword       = "28P01"
+	invalidAuthorization  = "28000"
+	serverShutdown        = "57P0" // shutdown, crash, starting up
 	uniqueViolation       = "23505"
 	dataException         = "22" // classes
 	integrityViolation    = "23"
+	connectionException   = "08"
 )
 
 func sqlState(err error) string {

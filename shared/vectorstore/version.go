@@ -48,8 +48,10 @@ type Reference struct {
 // Active resolves the pointer: ErrNoModel if there is none.
 func (s *Store) Active(ctx context.Context) (Reference, error) {
 	var r Reference
-	err := s.pool.QueryRow(ctx, `select v.n, v.version, v.dimension from millrace.active_model a join millrace.model_version v on v.n = a.n`).
-		Scan(&r.N, &r.Version, &r.Dimension)
+	err := s.try(ctx, func() error {
+		return s.pool.QueryRow(ctx, `select v.n, v.version, v.dimension from millrace.active_model a join millrace.model_version v on v.n = a.n`).
+			Scan(&r.N, &r.Version, &r.Dimension)
+	})
 	if errors.Is(err, pgx.ErrNoRows) || tableMissing(err) {
 		return Reference{}, ErrNoModel
 	}
