@@ -9,13 +9,13 @@ import (
 	"log/slog"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/aws/aws-lambda-go/events"
 
 	"github.com/millrace/millrace/shared/event"
 	"github.com/millrace/millrace/shared/kpl"
-	"github.com/millrace/millrace/shared/lake"
+	"github.com/millrace/millrace/shared/quarantine"
+	"github.com/millrace/millrace/shared/redrive"
 )
 
 // shopEvent is a valid event of a batch.
@@ -32,6 +32,7 @@ type rejection struct {
 	id           string
 	arrived      time.Time
 	partitionKey string
+	redrive      string // "" unless an operator sent it again
 	reason       string
 	payload      []byte
 }
@@ -40,10 +41,14 @@ type rejection struct {
 func (r *recommender) read(records []events.KinesisEventRecord) (valid []shopEvent, rejected []rejection) {
 	for n, record := range records {
 		k := record.Kinesis
+		_, again, _ := strings.Cut(record.EventName, redrive.EventName)
+		reject := func(id string, err error, payload []byte) {
+			rejected = append(rejected, rejection{n, id, k.ApproximateArrivalTimestamp.Time, k.PartitionKey, again, err.Error(), payload})
+		}
 		one := func(id string, payload []byte) {
 			e, err := event.Parse(payload, r.names)
 			if err != nil {
-				rejected = append(rejected, rejection{n, id, k.ApproximateArrivalTimestamp.Time, k.PartitionKey, err.Error(), payload})
+				reject(id, err, payload)
 				return
 			}
 			valid = append(valid, shopEvent{n, id, k.ApproximateArrivalTimestamp.Time, e})
@@ -54,7 +59,7 @@ func (r *recommender) read(records []events.KinesisEventRecord) (valid []shopEve
 		}
 		payloads, err := kpl.Split(k.Data)
 		if err != nil {
-			rejected = append(rejected, rejection{n, record.EventID, k.ApproximateArrivalTimestamp.Time, k.PartitionKey, err.Error(), k.Data})
+			reject(record.EventID, err, k.Data)
 			continue
 		}
 		for sub, payload := range payloads {
@@ -67,24 +72,10 @@ func (r *recommender) read(records []events.KinesisEventRecord) (valid []shopEve
 // putAside writes a rejected event where an operator finds it. Its key and content are made of the event alone, so a
 // repeated batch writes the same object.
 func (r *recommender) putAside(ctx context.Context, bad rejection) error {
-	file := struct {
-		EventID      string    `json:"event_id"`
-		Reason       string    `json:"reason"`
-		ArrivedAt    time.Time `json:"arrived_at"`
-		PartitionKey string    `json:"partition_key"`
-		Payload      *string   `json:"payload,omitempty"`        // if it is UTF-8
-		Base64       []byte    `json:"payload_base64,omitempty"` // if it is not
-	}{EventID: bad.id, Reason: bad.reason, ArrivedAt: bad.arrived.UTC(), PartitionKey: bad.partitionKey}
-	if utf8.Valid(bad.payload) {
-		text := string(bad.payload)
-		file.Payload = &text
-	} else {
-		file.Base64 = bad.payload
-	}
+	file := quarantine.New(bad.id, bad.reason, bad.arrived, bad.partitionKey, bad.redrive, bad.payload)
 	body, err := json.Marshal(file)
 	if err == nil {
-		key := lake.QuarantineDir("recommender", lake.Day(bad.arrived)) + strings.ReplaceAll(bad.id, ":", "-") + ".json"
-		err = r.quarantine.Put(ctx, key, bytes.NewReader(body))
+		err = r.quarantine.Put(ctx, file.Key(), bytes.NewReader(body))
 	}
 	if err != nil {
 		return errors.Join(fmt.Errorf("quarantine of event %s", bad.id), err)
