@@ -23,9 +23,22 @@ var ErrContent = errors.New("its columns or rows are not those that its marker r
 // A row is valid until the next. Memory: a page of each column;
 // the file is on the local disk meanwhile, because Parquet is read from its end.
 func Rows(ctx context.Context, s lake.Store, f lake.File, cols []schema.Column) iter.Seq2[schema.Row, error] {
+	return rows(ctx, s, f, cols, func(io.ReaderAt, int64) error { return nil })
+}
+
+// Screened is Rows of a file that another program may have written: one that would take more memory than it is worth is refused
+// (parquetfile.ErrScreened) before it is decoded.
+func Screened(ctx context.Context, s lake.Store, f lake.File, cols []schema.Column) iter.Seq2[schema.Row, error] {
+	return rows(ctx, s, f, cols, parquetfile.Screen)
+}
+
+// screen looks at a file before it is decoded.
+type screen func(file io.ReaderAt, size int64) error
+
+func rows(ctx context.Context, s lake.Store, f lake.File, cols []schema.Column, screen screen) iter.Seq2[schema.Row, error] {
 	return func(yield func(schema.Row, error) bool) {
 		stopped := false
-		err := each(ctx, s, f, cols, func(row schema.Row) bool {
+		err := each(ctx, s, f, cols, screen, func(row schema.Row) bool {
 			stopped = !yield(row, nil)
 			return !stopped
 		})
@@ -36,12 +49,15 @@ func Rows(ctx context.Context, s lake.Store, f lake.File, cols []schema.Column) 
 }
 
 // each calls do for every row until it returns false.
-func each(ctx context.Context, s lake.Store, f lake.File, cols []schema.Column, do func(schema.Row) bool) (err error) {
+func each(ctx context.Context, s lake.Store, f lake.File, cols []schema.Column, screen screen, do func(schema.Row) bool) (err error) {
 	local, err := lake.Fetch(ctx, s, f)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, local.Close()) }()
+	if err := screen(local, f.Size); err != nil {
+		return fmt.Errorf("%s: %w", f.Key, err)
+	}
 	reader, err := parquetfile.Open(local, f.Size)
 	if err != nil {
 		return fmt.Errorf("%s: %w", f.Key, err)

@@ -63,7 +63,7 @@ func (a *Artifact) Cooccurrences(ctx context.Context, number map[string]int32) (
 		}
 		return nil
 	}
-	for row, err := range laketable.Rows(ctx, a.store, f, CooccurrenceColumns()) {
+	for row, err := range laketable.Screened(ctx, a.store, f, CooccurrenceColumns()) {
 		if err == nil {
 			item, knownItem := number[string(row[0].Bytes)]
 			other, knownOther := number[string(row[1].Bytes)]

@@ -150,7 +150,7 @@ func (a *Artifact) entities(name string, rows iter.Seq2[Entity, error], count in
 
 func (a *Artifact) tableEntities(ctx context.Context, name string) iter.Seq2[Entity, error] {
 	return func(yield func(Entity, error) bool) {
-		for row, err := range laketable.Rows(ctx, a.store, a.files[name], EntityColumns()) {
+		for row, err := range laketable.Screened(ctx, a.store, a.files[name], EntityColumns()) {
 			var e Entity
 			if err == nil {
 				e, err = entity(row)
@@ -176,7 +176,7 @@ func (a *Artifact) Interactions(ctx context.Context) iter.Seq2[Pair, error] {
 		if !listed {
 			return
 		}
-		for row, err := range laketable.Rows(ctx, a.store, f, SeenColumns()) {
+		for row, err := range laketable.Screened(ctx, a.store, f, SeenColumns()) {
 			if err != nil {
 				yield(Pair{}, fmt.Errorf("model %s: %s: %w", a.Manifest.Version, InteractionsFile, err))
 				return
