@@ -75,13 +75,18 @@ func (s *stack) command(ctx context.Context, request, answer any) error {
 		return fmt.Errorf("loader: %w", err)
 	}
 	if out.FunctionError != nil {
-		var failure struct {
-			Message string `json:"errorMessage"`
-		}
-		if json.Unmarshal(out.Payload, &failure) != nil || failure.Message == "" {
-			failure.Message = string(out.Payload)
-		}
-		return fmt.Errorf("loader: %s", failure.Message)
+		return fmt.Errorf("loader: %s", functionError(out.Payload))
 	}
 	return json.Unmarshal(out.Payload, answer)
+}
+
+// functionError is what a function said when it failed.
+func functionError(payload []byte) string {
+	var failure struct {
+		Message string `json:"errorMessage"`
+	}
+	if json.Unmarshal(payload, &failure) != nil || failure.Message == "" {
+		return string(payload)
+	}
+	return failure.Message
 }

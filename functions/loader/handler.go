@@ -28,13 +28,15 @@ type loader struct {
 // terminal seldom reaches the database, this function does.
 type request struct {
 	events.EventBridgeEvent
-	Command string `json:"command"` // "", rollback or promote
+	Command string `json:"command"` // "", rollback, promote or experiment
 
 	// Of promote.
 	Version string `json:"version"`
 	Anyway  bool   `json:"anyway"`
 	By      string `json:"by"`
 	Reason  string `json:"reason"`
+
+	Experiment experimentRequest `json:"experiment"`
 }
 
 // response is for whoever invokes the function by hand.
@@ -47,6 +49,8 @@ type response struct {
 
 	Active   string `json:"active,omitempty"` // after a rollback
 	Previous string `json:"previous,omitempty"`
+
+	Experiment *vectorstore.Experiment `json:"experiment,omitempty"` // the running one or the last; none yet
 }
 
 // Handle does what the request asks. An error means that the active version is what it was; Lambda tries an event
@@ -81,8 +85,11 @@ func (l *loader) do(ctx context.Context, r request) (response, error) {
 		return response{Active: to.Version, Previous: from.Version}, nil
 	case "promote":
 		return l.promote(ctx, r)
+	case "experiment":
+		e, err := l.experiment(ctx, r.Experiment, r.By, r.Reason)
+		return response{Experiment: e}, err
 	}
-	return response{}, fmt.Errorf("command %q: there are rollback and promote", r.Command)
+	return response{}, fmt.Errorf("command %q: there are rollback, promote and experiment", r.Command)
 }
 
 func (l *loader) promote(ctx context.Context, r request) (response, error) {

@@ -101,7 +101,7 @@ func TestRollbackCommandReturnsToThePreviousModel(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, version, active.Version)
 	_, err = l.Handle(t.Context(), request{Command: "drop"})
-	require.ErrorContains(t, err, `command "drop": there are rollback and promote`)
+	require.ErrorContains(t, err, `command "drop": there are rollback, promote and experiment`)
 }
 
 func TestTheLakeSaysWhichModelIsActive(t *testing.T) {
