@@ -69,6 +69,25 @@ func (e Extract) check(problem report) {
 	}
 }
 
+// checkCatalog refuses two tables by one name in the catalog, which folds case. It has two of its own: what the streams write.
+func (d *Dataset) checkCatalog(problem report) {
+	taken := map[string]string{"activity": "the stream's table of events", "recommendations": "the stream's table of answers"}
+	take := func(where, name string) {
+		folded := strings.ToLower(name)
+		if by, is := taken[folded]; is {
+			problem("%s: %q is in the catalog already: %s; give a view of it another name", where, name, by)
+			return
+		}
+		taken[folded] = where
+	}
+	for _, name := range d.TableNames() {
+		take("tables."+name, name)
+	}
+	if d.Training.Table != "" {
+		take("training.table", d.Training.Table)
+	}
+}
+
 func (d *Dataset) checkTraining(problem report) {
 	t := d.Training
 	if t.Table == "" {
@@ -153,6 +172,21 @@ func (d *Dataset) checkEvent(problem report) {
 		if !w.ok || math.IsInf(w.value, 0) {
 			problem("event.weights.%s: %v, want %s", w.name, w.value, w.want)
 		}
+	}
+	for _, field := range []struct {
+		name, value string
+		set         bool
+	}{
+		{"session", e.Session, e.Defaults.Session != nil},
+		{"quantity", e.Quantity, e.Defaults.Quantity != nil},
+		{"in_cart", e.InCart, e.Defaults.InCart != nil},
+	} {
+		if field.set && field.value == "" {
+			problem("event.defaults.%s: the event has no such field: name it in event.%s", field.name, field.name)
+		}
+	}
+	if q := e.Defaults.Quantity; q != nil && !(*q >= 0 && *q <= 1e9) {
+		problem("event.defaults.quantity: %v, want zero or more", *q)
 	}
 	for _, field := range slices.Sorted(maps.Keys(e.Features)) {
 		if column := e.Features[field]; !slices.ContainsFunc(d.Users.Features, func(f Feature) bool { return f.Column == column }) {

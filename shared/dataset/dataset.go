@@ -113,8 +113,18 @@ type Event struct {
 	Item     string            `yaml:"item"`    // fields of an entry of History
 	Quantity string            `yaml:"quantity"`
 	InCart   string            `yaml:"in_cart"`
+	Time     string            `yaml:"time"`     // when it happened; "": when it arrived
 	Features map[string]string `yaml:"features"` // event field → feature column of users
 	Weights  Weights           `yaml:"weights"`
+	Defaults Defaults          `yaml:"defaults"`
+}
+
+// Defaults stand for fields that are missing or null. A field of Event that has none must be there.
+type Defaults struct {
+	User     *string  `yaml:"user"` // "" is nobody
+	Session  *string  `yaml:"session"`
+	Quantity *float64 `yaml:"quantity"`
+	InCart   *bool    `yaml:"in_cart"`
 }
 
 // Weights say how much the items of an event's history count; 1 is an average interaction of the training set.
@@ -205,6 +215,7 @@ func Parse(text []byte) (*Dataset, error) {
 	}
 	problem := func(format string, args ...any) { problems = append(problems, fmt.Errorf(format, args...)) }
 	d.checkTables(problem)
+	d.checkCatalog(problem)
 	d.checkTraining(problem)
 	d.checkEntity(problem, "users", d.Users)
 	d.checkEntity(problem, "items", d.Items)

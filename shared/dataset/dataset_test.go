@@ -151,3 +151,16 @@ func TestRulesThatCannotBeFollowedAreRefused(t *testing.T) {
 		require.ErrorContains(t, err, part)
 	}
 }
+
+func TestTwoTablesWithOneNameInTheCatalogAreRefused(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("classicmodels.yaml")
+	require.NoError(t, err)
+	_, err = dataset.Parse([]byte(strings.NewReplacer("  orders:\n", "  Activity:\n", "  orderdetails:\n", "  CUSTOMERS:\n", "table: ratings_ml_training", "table: Ratings").Replace(string(text))))
+	for _, part := range []string{
+		`tables.Activity: "Activity" is in the catalog already: the stream's table of events`, `tables.customers: "customers" is in the catalog already: tables.CUSTOMERS`,
+		`training.table: "Ratings" is in the catalog already: tables.ratings`,
+	} {
+		require.ErrorContains(t, err, part)
+	}
+}

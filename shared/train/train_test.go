@@ -91,7 +91,8 @@ func TestTasteBeatsPopularity(t *testing.T) {
 		smallest, largest = min(smallest, trial.Alpha0), max(largest, trial.Alpha0)
 	}
 	require.GreaterOrEqual(t, math.Log10(largest/smallest), 3.5, "decades of α0 tried")
-	best := slices.MaxFunc(m.Trials, func(a, b trial) int { return compare(a.Validation.NDCG, b.Validation.NDCG) })
+	merit := func(t trial) float64 { return t.Validation.Recall * t.Validation.NDCG }
+	best := slices.MaxFunc(m.Trials, func(a, b trial) int { return compare(merit(a), merit(b)) })
 	require.Equal(t, best.Alpha0, m.Settings.Alpha0)
 	require.Equal(t, best.Lambda, m.Settings.Lambda)
 	require.Equal(t, best.Dimension, m.Settings.Dimension)

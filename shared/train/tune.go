@@ -38,7 +38,7 @@ const (
 	// minDimension and maxDimension bound the search for d; above, the gain per second is small and --dim decides.
 	minDimension = 8
 	maxDimension = 128
-	// worthDoubling is the gain in ndcg that twice the memory and four times the time must bring.
+	// worthDoubling is the gain in merit that twice the memory and four times the time must bring.
 	worthDoubling = 1.01
 
 	// asked bounds the ranking of a trial: 8,000 users, or sessions, give recall a standard error below .005, and its difference between two
@@ -90,13 +90,18 @@ type tuner struct {
 type tried struct {
 	point  point
 	result model.Trial
-	ndcg   map[int]float64 // by epoch
+	merits map[int]float64 // by epoch
 }
+
+// merit is what settings are chosen by: the geometric mean of what the lists hold and of how well they are ordered, the two that the gate
+// asks for. Near the best settings one of them often still rises while the other falls; chosen by ndcg alone, Gowalla at d = 128
+// lost 1.2 % of the validation part's recall for .2 % of ndcg.
+func merit(m evaluate.Metrics) float64 { return math.Sqrt(m.Recall * m.NDCG) }
 
 // errBudget ends the search where it stands.
 var errBudget = errors.New("tuning budget is spent")
 
-// search returns the settings with the best ndcg on the validation part.
+// search returns the settings with the greatest merit on the validation part.
 func (t *tuner) search(ctx context.Context) (point, int, error) {
 	t.validation = t.validation.sample(asked)
 	t.overBudget = func() bool { return false }
@@ -281,7 +286,7 @@ func (t *tuner) ask(ctx context.Context, factors als.Factors, p point, epochs in
 		return err
 	}
 	trial := newTrial(p)
-	trial.result.Epochs, trial.result.Validation, trial.ndcg[epochs] = epochs, measured.Metrics, measured.NDCG
+	trial.result.Epochs, trial.result.Validation, trial.merits[epochs] = epochs, measured.Metrics, merit(measured.Metrics)
 	t.report(p.config(epochs, t.settings.Seed), als.Epoch{Number: epochs, Of: epochs}, &measured.Metrics)
 	t.trials = append(t.trials, trial)
 	return nil
@@ -300,7 +305,7 @@ func (t *tuner) checkBudget() error {
 }
 
 func newTrial(p point) tried {
-	return tried{point: p, ndcg: map[int]float64{}, result: model.Trial{
+	return tried{point: p, merits: map[int]float64{}, result: model.Trial{
 		Dimension: p.dimension, Alpha0: p.alpha0, Lambda: p.lambda, Weights: p.weights, Decay: p.decay, Blend: p.blend,
 	}}
 }
@@ -391,12 +396,13 @@ func (t *tuner) try(ctx context.Context, p point) error {
 			return err
 		}
 		t.report(cfg, epoch, &measured.Metrics)
-		trial.ndcg[epoch.Number] = measured.NDCG
-		if trial.result.Epochs > 0 && measured.NDCG <= trial.result.Validation.NDCG {
+		reached := merit(measured.Metrics)
+		trial.merits[epoch.Number] = reached
+		if trial.result.Epochs > 0 && reached <= merit(trial.result.Validation) {
 			break // more epochs only fit the training pairs better
 		}
 		trial.result.Epochs, trial.result.Validation = epoch.Number, measured.Metrics
-		if t.hopeless(p.dimension, epoch.Number, measured.NDCG) {
+		if t.hopeless(p.dimension, epoch.Number, reached) {
 			break
 		}
 	}
@@ -405,27 +411,27 @@ func (t *tuner) try(ctx context.Context, p point) error {
 }
 
 // hopeless says that another trial of the dimension was far better after as many epochs.
-func (t *tuner) hopeless(dimension, epoch int, ndcg float64) bool {
+func (t *tuner) hopeless(dimension, epoch int, reached float64) bool {
 	for _, other := range t.trials {
-		if other.point.dimension == dimension && ndcg < tooFar*other.ndcg[epoch] {
+		if other.point.dimension == dimension && reached < tooFar*other.merits[epoch] {
 			return true
 		}
 	}
 	return false
 }
 
-// best is the measured trial with the highest ndcg, of one dimension or, if it is 0, of all: there a larger one must be worth its price.
+// best is the measured trial of the greatest merit, of one dimension or, if it is 0, of all: there a larger one must be worth its price.
 // Of equal ones the first.
 func (t *tuner) best(dimension int) (best tried, found bool) {
 	for _, trial := range t.trials {
 		if trial.result.Epochs == 0 || dimension != 0 && trial.point.dimension != dimension {
 			continue
 		}
-		bar := best.result.Validation.NDCG
+		bar := merit(best.result.Validation)
 		if trial.point.dimension > best.point.dimension {
 			bar *= worthDoubling
 		}
-		if !found || trial.result.Validation.NDCG > bar {
+		if !found || merit(trial.result.Validation) > bar {
 			best, found = trial, true
 		}
 	}
