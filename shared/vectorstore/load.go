@@ -137,12 +137,10 @@ func (s *Store) load(ctx context.Context, m Model, promotion *Promotion, wanted 
 	if err != nil {
 		return Outcome{Version: m.Version}, explain("load model "+m.Version, err)
 	}
-	if out.Activated {
-		// Afterwards, and not needed for correctness: a reader still in an old table would make it wait.
-		out.Dropped, err = s.dropOlder(ctx)
-		if err != nil {
-			out.Reason += "; tables of older versions stay until the next load: " + err.Error()
-		}
+	// Afterwards, and not needed for correctness: a reader still in an old table would make it wait. Always, for a loader that was killed before.
+	out.Dropped, err = s.dropOlder(ctx)
+	if err != nil {
+		out.Reason += "; tables of older versions stay until the next load: " + err.Error()
 	}
 	return out, nil
 }
