@@ -30,15 +30,17 @@ type api struct {
 
 // activityReader is what is read of the database beside the model.
 type activityReader interface {
-	LatestSession(ctx context.Context, user string, since time.Time) ([]vectorstore.Seen, error)
+	Recent(ctx context.Context, user string, since time.Time, atMost int) ([]vectorstore.Past, error)
 	Versions(ctx context.Context) ([]vectorstore.Version, error)
 }
 
 const (
 	defaultLimit = recommend.ListLength
 	maxLimit     = 100 // more is an export: SQL over item_emb gives that
-	// What a user looked at yesterday is not the session any more; the trained vector knows it from the next night on.
-	sessionAge = 24 * time.Hour
+	// What a user looked at fades by half a day after day (package foldin); after a week less than a hundredth is left.
+	remembered = 7 * 24 * time.Hour
+	// Of a longer history only the latest items weigh anything.
+	remembers = 20
 )
 
 // Handler is the API. Every error is application/problem+json.
@@ -124,7 +126,7 @@ func (a *api) ask(ctx context.Context, user string, limit int) (*activemodel.Mod
 	return model, answers[0], nil
 }
 
-// request collects what is known of a user: the trained vector, and today's session.
+// request collects what is known of a user: the trained vector, and what the latest sessions were about.
 func (a *api) request(ctx context.Context, user string) (*activemodel.Model, recommend.Request, error) {
 	serving, err := a.models.Serving(ctx)
 	if err != nil {
@@ -135,13 +137,14 @@ func (a *api) request(ctx context.Context, user string) (*activemodel.Model, rec
 	if err != nil {
 		return nil, recommend.Request{}, err
 	}
-	seen, err := a.store.LatestSession(ctx, user, a.now().Add(-sessionAge))
+	now := a.now()
+	seen, err := a.store.Recent(ctx, user, now.Add(-remembered), remembers)
 	if err != nil {
 		return nil, recommend.Request{}, err
 	}
 	r := recommend.Request{User: users[user]}
 	for _, s := range seen {
-		r.History = append(r.History, event.Entry{Item: s.Item, Quantity: s.Quantity, InCart: s.InCart})
+		r.History = append(r.History, event.Entry{Item: s.Item, Quantity: s.Quantity, InCart: s.InCart, Age: now.Sub(s.At)})
 	}
 	return model, r, nil
 }

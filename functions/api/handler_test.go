@@ -207,9 +207,15 @@ func TestTodaysSessionChangesWhatIsRecommendedAndIsNotRecommendedItself(t *testi
 	require.Equal(t, "known_user", before.Items[0].Why)
 	seen := before.Items[len(before.Items)-1].ID
 	require.NoError(t, b.store.RecordActivity(t.Context(), []vectorstore.Activity{
+		{User: "103", EventID: "shard:0", Session: "r", HappenedAt: now.Add(-8 * 24 * time.Hour), Items: []vectorstore.Seen{{Item: seen, Quantity: 1}}},
+	}))
+	require.Equal(t, before.Items, b.ask(t, "GET", "/users/103/recommendations?limit=12", "").Items, "last week is forgotten")
+	require.NoError(t, b.store.RecordActivity(t.Context(), []vectorstore.Activity{
 		{User: "103", EventID: "shard:1", Session: "s", HappenedAt: now.Add(-25 * time.Hour), Items: []vectorstore.Seen{{Item: seen, Quantity: 1}}},
 	}))
-	require.Equal(t, before.Items, b.ask(t, "GET", "/users/103/recommendations?limit=12", "").Items, "yesterday is no session")
+	yesterday := b.ask(t, "GET", "/users/103/recommendations?limit=12", "")
+	require.Len(t, yesterday.Items, 12, "what was seen yesterday may be recommended")
+	require.NotEqual(t, before.Items, yesterday.Items, "and counts")
 	require.NoError(t, b.store.RecordActivity(t.Context(), []vectorstore.Activity{
 		{User: "103", EventID: "shard:2", Session: "t", HappenedAt: now.Add(-time.Minute), Items: []vectorstore.Seen{{Item: seen, Quantity: 1}}},
 	}))

@@ -167,7 +167,7 @@ func activities(list []shopEvent) []vectorstore.Activity {
 		if v.event.User == "" {
 			continue
 		}
-		a := vectorstore.Activity{User: v.event.User, EventID: v.id, Session: v.event.Session, HappenedAt: v.arrived}
+		a := vectorstore.Activity{User: v.event.User, EventID: v.id, Session: v.event.Session, HappenedAt: v.event.HappenedAt(v.arrived)}
 		for _, e := range v.event.History {
 			a.Items = append(a.Items, vectorstore.Seen{Item: e.Item, Quantity: e.Quantity, InCart: e.InCart})
 		}

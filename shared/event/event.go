@@ -4,6 +4,7 @@ package event
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/millrace/millrace/shared/dataset"
 	"github.com/millrace/millrace/shared/features"
@@ -13,6 +14,7 @@ import (
 type Event struct {
 	User     string          // "" if nobody is logged in
 	Session  string          // "" if the shop sent none
+	Time     time.Time       // when it happened, if the shop says so; else zero
 	History  []Entry         // oldest first, as it was sent
 	Features features.Record // what the event says of the user, by feature column of the dataset
 
@@ -22,8 +24,9 @@ type Event struct {
 // Entry is an item looked at.
 type Entry struct {
 	Item     string
-	Quantity float64 // 1 if the shop sent none
+	Quantity float64
 	InCart   bool
+	Age      time.Duration // of an earlier session, when it is remembered; 0 in an event
 }
 
 // Invalid says why an event can never be processed: trying again cannot help.
@@ -61,13 +64,19 @@ func Parse(payload []byte, names dataset.Event) (Event, error) {
 		return Event{}, err
 	}
 	e := Event{fields: fields, Features: features.Record{}}
-	history := false
+	history, user, session := false, names.User == "", names.Session == ""
 	for _, f := range fields {
 		switch f.name {
+		case "": // nothing that the dataset names, though a field it does not name is "" there
+			err = checkNested(f)
 		case names.User:
 			e.User, err = identifier(f)
+			user = !f.null()
 		case names.Session:
 			e.Session, err = identifier(f)
+			session = !f.null()
+		case names.Time:
+			e.Time, err = instant(f)
 		case names.History:
 			history = true
 			e.History, err = readHistory(f, names)
@@ -85,7 +94,22 @@ func Parse(payload []byte, names dataset.Event) (Event, error) {
 	if !history {
 		return Event{}, invalid("field %q is missing: want the list of items looked at, oldest first (it may be empty)", names.History)
 	}
-	return e, nil
+	if err := orDefault(&e.User, user, names.Defaults.User, names.User); err != nil {
+		return Event{}, err
+	}
+	return e, orDefault(&e.Session, session, names.Defaults.Session, names.Session)
+}
+
+// orDefault fills in what the dataset says stands for a missing field.
+func orDefault[T any](value *T, present bool, standIn *T, name string) error {
+	switch {
+	case present:
+	case standIn == nil:
+		return invalid("field %q is missing, and the dataset has no default for it (event.defaults)", name)
+	default:
+		*value = *standIn
+	}
+	return nil
 }
 
 func readHistory(f field, names dataset.Event) ([]Entry, error) {
@@ -100,16 +124,20 @@ func readHistory(f field, names dataset.Event) ([]Entry, error) {
 		if err != nil {
 			return nil, err
 		}
-		entry := Entry{Quantity: 1}
+		entry := Entry{Quantity: 1} // of a shop whose events have no such field
+		pieces, inCart := names.Quantity == "", names.InCart == ""
 		for _, m := range members {
-			m := field{where + "." + m.name, m.value}
-			switch m.name[len(where)+1:] {
+			name, m := m.name, field{where + "." + m.name, m.value}
+			switch name {
+			case "":
+				err = checkNested(m)
 			case names.Item:
 				entry.Item, err = identifier(m)
 			case names.Quantity:
-				entry.Quantity, err = quantity(m)
+				entry.Quantity, pieces, err = quantity(m)
 			case names.InCart:
 				entry.InCart, err = boolean(m)
+				inCart = !m.null()
 			default:
 				err = checkNested(m)
 			}
@@ -119,6 +147,12 @@ func readHistory(f field, names dataset.Event) ([]Entry, error) {
 		}
 		if entry.Item == "" {
 			return nil, invalid("%s has no %q: want an item's identifier", where, names.Item)
+		}
+		if err := orDefault(&entry.Quantity, pieces, names.Defaults.Quantity, where+"."+names.Quantity); err != nil {
+			return nil, err
+		}
+		if err := orDefault(&entry.InCart, inCart, names.Defaults.InCart, where+"."+names.InCart); err != nil {
+			return nil, err
 		}
 		entries = append(entries, entry)
 	}

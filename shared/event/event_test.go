@@ -17,7 +17,10 @@ var names = dataset.Event{
 	User: "customer_number", Session: "session_id", History: "browse_history",
 	Item: "product_code", Quantity: "quantity", InCart: "in_shopping_cart",
 	Features: map[string]string{"city": "city", "credit_limit": "creditLimit"},
+	Defaults: dataset.Defaults{User: new(string), Session: new(string), Quantity: &one, InCart: new(bool)},
 }
+
+var one = 1.0
 
 func TestEventIsReadByTheDatasetsFieldNames(t *testing.T) {
 	t.Parallel()
@@ -113,13 +116,13 @@ func TestRecordIsTheEventAsSentThenTheAnswerOnOneLine(t *testing.T) {
 		Recommended: []event.Recommended{{ID: "a", Score: 0.5, Why: "session", Because: "b"}, {ID: "c", Score: 0.25, Why: "everyone"}},
 		Seed:        "b", Similar: []event.Similar{{ID: "d", Distance: 0.125}},
 		Strategy: "session",
-		Lineage:  event.Lineage{EventID: "shard:1", RecommendationID: "r", ModelVersion: "v", GeneratedAt: time.Unix(0, 0)},
+		Lineage:  event.Lineage{EventID: "shard:1", RecommendationID: "r", ModelVersion: "v", Variant: "active", GeneratedAt: time.Unix(0, 0)},
 	})
 	require.NoError(t, err)
 	require.Equal(t, `{"shoe":{"size":4.40e1},"city":"Łódź <&>","sent_Event_ID":"mine","sent_City":1,"browse_history":[],`+
 		`"recommended_items":[{"id":"a","score":0.5,"why":"session","because":"b"},{"id":"c","score":0.25,"why":"everyone"}],`+
 		`"similar_items":{"product_code":"b","similar_items":[{"id":"d","distance":0.125}]},`+
-		`"event_id":"shard:1","recommendation_id":"r","model_version":"v","strategy":"session","generated_at":"1970-01-01T00:00:00Z"}`+"\n", string(line))
+		`"event_id":"shard:1","recommendation_id":"r","model_version":"v","variant":"active","strategy":"session","generated_at":"1970-01-01T00:00:00Z"}`+"\n", string(line))
 
 	two, err := e.AppendRecord(line, names.Item, event.Answer{})
 	require.NoError(t, err)

@@ -9,6 +9,7 @@ import (
 	"math"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf16"
 	"unicode/utf8"
 )
@@ -18,6 +19,8 @@ type field struct {
 	name  string
 	value json.RawMessage
 }
+
+func (f field) null() bool { return f.value[0] == 'n' }
 
 var byteOrderMark = []byte("\ufeff")
 
@@ -226,21 +229,49 @@ func identifier(f field) (string, error) {
 	return text, nil
 }
 
-// quantity reads a number or a number in a string; NULL and "" mean one.
-func quantity(f field) (float64, error) {
+// quantity reads a number or a number in a string; NULL and "" are none.
+func quantity(f field) (x float64, present bool, err error) {
 	text, kind, err := scalar(f)
 	if err != nil {
-		return 0, err
+		return 0, false, err
 	}
 	if text = strings.TrimSpace(text); text == "" {
-		return 1, nil
+		return 0, false, nil
+	}
+	x, err = strconv.ParseFloat(text, 64)
+	if kind == aBoolean || err != nil || !(x >= 0 && x <= maxQuantity) {
+		return 0, false, invalid("field %q is %.40s: want a number from 0 to %g", f.name, f.value, float64(maxQuantity))
+	}
+	return x, true, nil
+}
+
+// milliseconds since 1970 are above this and seconds below: it is the year 5138 in the one and 1973 in the other.
+const milliseconds = 100e9
+
+// instant reads RFC 3339 or seconds or milliseconds since 1970, in a number or a string; NULL and "" are none.
+func instant(f field) (time.Time, error) {
+	text, kind, err := scalar(f)
+	if err != nil {
+		return time.Time{}, err
+	}
+	if text = strings.TrimSpace(text); text == "" {
+		return time.Time{}, nil
+	}
+	if t, err := time.Parse(time.RFC3339Nano, text); err == nil {
+		return t.UTC(), nil
 	}
 	x, err := strconv.ParseFloat(text, 64)
-	if kind == aBoolean || err != nil || !(x >= 0 && x <= maxQuantity) {
-		return 0, invalid("field %q is %.40s: want a number from 0 to %g", f.name, f.value, float64(maxQuantity))
+	if kind == aBoolean || err != nil || math.IsNaN(x) {
+		return time.Time{}, invalid("field %q is %.40s: want a time such as 2026-11-22T09:00:00Z, or seconds or milliseconds since 1970", f.name, f.value)
 	}
-	return x, nil
+	if math.Abs(x) < milliseconds {
+		x *= 1000
+	}
+	return time.UnixMilli(int64(max(-maxMilliseconds, min(maxMilliseconds, x)))).UTC(), nil
 }
+
+// maxMilliseconds is beyond the year 9999, which is beyond any clock: Trusted takes the arrival instead.
+const maxMilliseconds = 1e15
 
 func boolean(f field) (bool, error) {
 	text, kind, err := scalar(f)

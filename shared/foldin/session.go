@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"math"
 	"slices"
+	"time"
 )
 
 // Entry is an item of a session, by its row, as the shop saw it.
@@ -11,6 +12,7 @@ type Entry struct {
 	Row      int
 	Quantity float64
 	InCart   bool
+	Age      time.Duration // of an earlier session; 0: of this one
 }
 
 // Weights say how much the items of a session count. 1 is an average interaction of training.
@@ -20,6 +22,10 @@ type Weights struct {
 	Quantity float64 // times 1 + Quantity·ln(quantity): 0 counts ten pieces like one
 	Decay    float64 // an item weighs so much of the one after it (0 < Decay ≤ 1): sessions drift
 }
+
+// halfLife is the time after which an earlier session's items weigh half: yesterday's visit still says what is wanted, last week's is known to
+// the trained vector, if it led to anything.
+const halfLife = 24 * time.Hour
 
 // maxEntries bounds a session: what is further back says nothing of now, and a hostile history would cost its cube.
 const maxEntries = 20
@@ -35,6 +41,7 @@ func (w Weights) Weigh(entries []Entry) []Weighted {
 			weight = w.Cart
 		}
 		weight *= 1 + w.Quantity*math.Log(max(1, e.Quantity))
+		weight *= math.Exp2(-float64(max(0, e.Age)) / float64(halfLife))
 		// Below this an item changes nothing, and its inverse would be no number.
 		weight = max(1e-12, weight*math.Pow(w.Decay, float64(len(entries)-1-n)))
 		if at := slices.IndexFunc(session, func(s Weighted) bool { return s.Row == e.Row }); at >= 0 {

@@ -3,6 +3,7 @@ package recommend
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/millrace/millrace/shared/event"
 	"github.com/millrace/millrace/shared/features"
@@ -259,11 +260,14 @@ func (m *Model) nearest(rows []int, limit int) [][]Near {
 	return lists
 }
 
-// known are the rows of all items of a history, ascending, those too that are too old to weigh anything.
+// sessionAge is how long what was looked at is not recommended: the session of a day before may be gone on with.
+const sessionAge = 24 * time.Hour
+
+// known are the rows of all items of today's history, ascending, those too that are too far back to weigh anything.
 func (m *Model) known(history []event.Entry) []int {
 	rows := make([]int, 0, len(history))
 	for _, e := range history {
-		if row, known := m.rows[e.Item]; known {
+		if row, known := m.rows[e.Item]; known && e.Age < sessionAge {
 			rows = append(rows, row)
 		}
 	}

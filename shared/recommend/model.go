@@ -143,7 +143,7 @@ func (m *Model) session(history []event.Entry) []foldin.Weighted {
 	entries := make([]foldin.Entry, 0, len(history))
 	for _, e := range history {
 		if row, known := m.rows[e.Item]; known {
-			entries = append(entries, foldin.Entry{Row: row, Quantity: e.Quantity, InCart: e.InCart})
+			entries = append(entries, foldin.Entry{Row: row, Quantity: e.Quantity, InCart: e.InCart, Age: e.Age})
 		}
 	}
 	return m.weights.Weigh(entries)

@@ -26,7 +26,10 @@ const d = 4
 var names = dataset.Event{
 	User: "customer_number", Session: "session_id", History: "browse_history", Item: "product_code", Quantity: "quantity", InCart: "in_cart",
 	Features: map[string]string{"country": "country"},
+	Defaults: dataset.Defaults{User: new(string), Session: new(string), Quantity: &one, InCart: new(bool)},
 }
+
+var one = 1.0
 
 // plain is a shop that may recommend everything.
 var plain = &dataset.Dataset{Event: dataset.Event{Weights: dataset.Weights{View: 1, Cart: 3, Quantity: 1, Decay: 0.4}}}

@@ -400,9 +400,9 @@ func TestActivityDoesNotDependOnOrderOrRepetition(t *testing.T) {
 	state := `select user_id || ' ' || event_id || ' ' || happened_at::text || items::text from millrace.user_activity order by 1`
 	want := b.column(t, state)
 	require.Len(t, want, 50+7)
-	latest, err := b.store.LatestSession(b.ctx, "u", start)
+	latest, err := b.store.Recent(b.ctx, "u", start, 20)
 	require.NoError(t, err)
-	require.Equal(t, []vectorstore.Seen{{Item: "68", Quantity: 2, InCart: true}}, latest)
+	require.Equal(t, []vectorstore.Past{{Seen: vectorstore.Seen{Item: "68", Quantity: 2, InCart: true}, At: start.Add(34 * time.Second)}}, latest, "the latest event is the session")
 
 	require.NoError(t, b.store.RecordActivity(b.ctx, ordered), "delivered again")
 	require.Equal(t, want, b.column(t, state))
@@ -416,7 +416,7 @@ func TestActivityDoesNotDependOnOrderOrRepetition(t *testing.T) {
 		}
 	}
 	require.Equal(t, want, other.column(t, state))
-	latest, err = b.store.LatestSession(b.ctx, "u", start.Add(time.Hour))
+	latest, err = b.store.Recent(b.ctx, "u", start.Add(time.Hour), 20)
 	require.NoError(t, err)
 	require.Empty(t, latest, "nothing that recent")
 }
