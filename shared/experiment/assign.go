@@ -13,6 +13,7 @@ const (
 	Active    = "active"    // no experiment was running
 	Control   = "control"   // what the treatment is compared with
 	Treatment = "treatment" // what is tried
+	Replay    = "replay"    // nobody saw it: stored activity was answered again
 )
 
 // Assign says which variant of the n-th experiment a user gets: the treatment, if the user's point is below weight, the treatment's share

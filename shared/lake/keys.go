@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"time"
 )
 
 // Names of the markers that end a publication.
@@ -89,6 +90,32 @@ func ModelMarker(version string) string { return ModelDir(version) + modelMarker
 
 // QuarantineDir holds what a function rejected on one day (YYYY-MM-DD).
 func QuarantineDir(function, day string) string { return "quarantine/" + function + "/dt=" + day + "/" }
+
+// What Firehose delivers lies in folders of an hour, in UTC.
+const (
+	ActivityRoot        = "activity/"
+	RecommendationsRoot = "recommendations/"
+	HourLayout          = "2006/01/02/15"
+)
+
+// ReplayRoot holds what a model would have recommended, below the replay's name.
+const ReplayRoot = "replay/"
+
+// ReplayDir holds one replay: its marker, and below recommendations/ the same folders as the activity it is of.
+func ReplayDir(name string) string { return ReplayRoot + name + "/" }
+
+var delivered = regexp.MustCompile(`(?:^|-)(\d{4}-\d\d-\d\d-\d\d-\d\d-\d\d)-[^/]*$`)
+
+// Delivered tells when the first record of an object that Firehose wrote arrived: Firehose writes it into the name, to the second.
+// https://docs.aws.amazon.com/firehose/latest/dev/s3-object-name.html
+func Delivered(key string) (time.Time, bool) {
+	m := delivered.FindStringSubmatch(key[strings.LastIndexByte(key, '/')+1:])
+	if m == nil {
+		return time.Time{}, false
+	}
+	at, err := time.Parse("2006-01-02-15-04-05", m[1])
+	return at, err == nil
+}
 
 // Partition is one level of a partitioned table's folder, as Hive writes it: "col=value/".
 func Partition(column, value string, null bool) string {
