@@ -27,8 +27,7 @@ type Faults struct {
 	fault  Fault
 	share  float64
 
-	// Before and After are called when a request has arrived and when it is done but not answered; either may be nil.
-	Before, After func()
+	before, after func()
 }
 
 // NewFaults has none yet.
@@ -43,9 +42,19 @@ func (f *Faults) Set(fault Fault, share float64) {
 	f.fault, f.share = fault, share
 }
 
+// On lets before be called when a request has arrived, and after when it is done but not answered; nil is for neither.
+func (f *Faults) On(before, after func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.before, f.after = before, after
+}
+
 func (f *Faults) next() Fault {
-	if f.Before != nil {
-		f.Before()
+	f.mu.Lock()
+	hook := f.before
+	f.mu.Unlock()
+	if hook != nil {
+		hook()
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -56,8 +65,11 @@ func (f *Faults) next() Fault {
 }
 
 func (f *Faults) done() {
-	if f.After != nil {
-		f.After()
+	f.mu.Lock()
+	hook := f.after
+	f.mu.Unlock()
+	if hook != nil {
+		hook()
 	}
 }
 
