@@ -18,23 +18,26 @@ import (
 	"github.com/millrace/millrace/shared/redrive"
 )
 
+// origin is what a batch says of an event.
+type origin struct {
+	record       int    // position in the batch
+	id           string // <shard>:<sequence>[:<sub>]
+	arrived      time.Time
+	partitionKey string
+	redrive      string // "" unless an operator sent it again
+	payload      []byte
+}
+
 // shopEvent is a valid event of a batch.
 type shopEvent struct {
-	record  int    // position in the batch
-	id      string // <shard>:<sequence>[:<sub>]
-	arrived time.Time
-	event   event.Event
+	origin
+	event event.Event
 }
 
 // rejection is an event that can never be processed.
 type rejection struct {
-	record       int
-	id           string
-	arrived      time.Time
-	partitionKey string
-	redrive      string // "" unless an operator sent it again
-	reason       string
-	payload      []byte
+	origin
+	reason string
 }
 
 // read takes a batch apart: aggregated records into their events, and events into valid and rejected ones.
@@ -42,16 +45,16 @@ func (r *recommender) read(records []events.KinesisEventRecord) (valid []shopEve
 	for n, record := range records {
 		k := record.Kinesis
 		_, again, _ := strings.Cut(record.EventName, redrive.EventName)
-		reject := func(id string, err error, payload []byte) {
-			rejected = append(rejected, rejection{n, id, k.ApproximateArrivalTimestamp.Time, k.PartitionKey, again, err.Error(), payload})
+		from := func(id string, payload []byte) origin {
+			return origin{n, id, k.ApproximateArrivalTimestamp.Time, k.PartitionKey, again, payload}
 		}
 		one := func(id string, payload []byte) {
 			e, err := event.Parse(payload, r.names)
 			if err != nil {
-				reject(id, err, payload)
+				rejected = append(rejected, rejection{from(id, payload), err.Error()})
 				return
 			}
-			valid = append(valid, shopEvent{n, id, k.ApproximateArrivalTimestamp.Time, e})
+			valid = append(valid, shopEvent{from(id, payload), e})
 		}
 		if !kpl.Aggregated(k.Data) {
 			one(record.EventID, k.Data)
@@ -59,7 +62,7 @@ func (r *recommender) read(records []events.KinesisEventRecord) (valid []shopEve
 		}
 		payloads, err := kpl.Split(k.Data)
 		if err != nil {
-			reject(record.EventID, err, k.Data)
+			rejected = append(rejected, rejection{from(record.EventID, k.Data), err.Error()})
 			continue
 		}
 		for sub, payload := range payloads {

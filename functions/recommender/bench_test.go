@@ -28,6 +28,7 @@ import (
 type memory struct{ serving *activemodel.Serving }
 
 func (m memory) Serving(context.Context) (*activemodel.Serving, error)      { return m.serving, nil }
+func (m memory) LastServing() *activemodel.Serving                          { return m.serving }
 func (memory) RecordActivity(context.Context, []vectorstore.Activity) error { return nil }
 func (memory) Write(context.Context, [][]byte) ([]int, error)               { return nil, nil }
 func (memory) Put(context.Context, string, io.Reader) error                 { return nil }

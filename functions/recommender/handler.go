@@ -31,6 +31,7 @@ type recommender struct {
 // modelSource knows which models serve.
 type modelSource interface {
 	Serving(context.Context) (*activemodel.Serving, error)
+	LastServing() *activemodel.Serving // without asking the database; nil if there was none
 }
 
 // activityStore remembers what users did, each event at most once.
@@ -101,6 +102,9 @@ func (r *recommender) process(ctx context.Context, records []events.KinesisEvent
 		return retry, err
 	}
 	failed, answerErr := r.answer(ctx, valid, len(rejected))
+	if answerErr != nil && vectorstore.Unreachable(answerErr) {
+		failed, answerErr = r.lastResort(ctx, valid, answerErr)
+	}
 	if len(failed) > 0 {
 		retry = valid[failed[0]].record
 	}

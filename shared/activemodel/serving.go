@@ -57,6 +57,9 @@ func (c *Cache) Serving(ctx context.Context) (*Serving, error) {
 	return next, nil
 }
 
+// LastServing is what Serving returned last, without asking the database; nil if there was nothing.
+func (c *Cache) LastServing() *Serving { return c.last.Load() }
+
 // Last is the default of what Serving returned last, without asking the database; nil if there was none.
 func (c *Cache) Last() *Model {
 	if last := c.last.Load(); last != nil {

@@ -66,6 +66,12 @@ func (s *Store) awaitServer(ctx context.Context) {
 	}
 }
 
+// Unreachable says that an error is about reaching the database, not about what was asked of it.
+func Unreachable(err error) bool {
+	var refused *pgconn.ConnectError
+	return errors.As(err, &refused) || stale(err)
+}
+
 func loginRefused(err error) bool {
 	code := sqlState(err)
 	return code == invalidPassword || code == invalidAuthorization
