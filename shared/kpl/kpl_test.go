@@ -59,8 +59,14 @@ func FuzzSplit(f *testing.F) {
 			sum := md5.Sum(data)
 			data = append(append([]byte{0xF3, 0x89, 0x9A, 0xC2}, data...), sum[:]...)
 		}
-		if _, err := kpl.Split(data); err != nil {
+		list, err := kpl.Split(data)
+		if err != nil {
 			require.ErrorIs(t, err, kpl.ErrDamaged)
 		}
+		total := 0
+		for _, payload := range list {
+			total += len(payload)
+		}
+		require.LessOrEqual(t, total, len(data), "no more comes out than went in")
 	})
 }
