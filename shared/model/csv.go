@@ -49,7 +49,7 @@ func (a *Artifact) readText(ctx context.Context, name string) (list []Entity, er
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, body.Close()) }()
-	source := &boundedLines{r: body}
+	source := &boundedLines{r: body, left: maxLine}
 	rows := csv.NewReader(source)
 	rows.ReuseRecord = true
 	header, err := rows.Read()

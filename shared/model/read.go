@@ -36,6 +36,9 @@ func Open(ctx context.Context, s lake.Store, manifestKey string) (*Artifact, err
 		if path.Dir(f.Key) != dir {
 			return nil, fmt.Errorf("manifest %s lists %s, which is not beside it", manifestKey, f.Key)
 		}
+		if a.Has(path.Base(f.Key)) {
+			return nil, fmt.Errorf("manifest %s lists %s twice", manifestKey, f.Key)
+		}
 		a.files[path.Base(f.Key)] = f
 	}
 	if err := a.checkFiles(); err != nil {

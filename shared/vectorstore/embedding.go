@@ -12,6 +12,8 @@ const (
 	leastNorm, mostNorm = 1e-15, 1e15
 	// A B-tree entry holds some 2,700 bytes; ids are its key.
 	maxID = 1024
+	// A name is for people.
+	maxName = 64 << 10
 )
 
 // checked ends a sequence at the first entity that cannot be searched for, naming it. NaN and infinities do not pass the norm's test.
@@ -32,11 +34,14 @@ func checkEntity(e Entity, dimension int) error {
 	if e.ID == "" || len(e.ID) > maxID {
 		return &Defect{fmt.Errorf("id %.40q has %d bytes, want 1 to %d", e.ID, len(e.ID), maxID)}
 	}
+	if len(e.Name) > maxName {
+		return &Defect{fmt.Errorf("id %q has a name of %d bytes, at most %d", e.ID, len(e.Name), maxName)}
+	}
 	if len(e.Embedding) != dimension {
 		return &Defect{fmt.Errorf("id %q has an embedding of %d numbers, the manifest says %d", e.ID, len(e.Embedding), dimension)}
 	}
 	if length := norm(e.Embedding); !(length >= leastNorm && length <= mostNorm) {
-		return &Defect{fmt.Errorf("id %q has an embedding of length %g: distances to it mean nothing (want finite numbers, not all zero)", e.ID, length)}
+		return &Defect{fmt.Errorf("id %q has an embedding of length %.3g: distances to it mean nothing (want finite numbers, not all zero)", e.ID, length)}
 	}
 	if bias := float64(e.Bias); math.IsNaN(bias) || math.IsInf(bias, 0) {
 		return &Defect{fmt.Errorf("id %q has bias %v, want a finite number", e.ID, bias)}
