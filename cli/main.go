@@ -48,7 +48,7 @@ func newCommand() *cobra.Command {
 	root.PersistentFlags().BoolVar(&o.json, "json", false, "print JSON")
 	root.AddCommand(
 		newStatus(&o), newRun(&o), newRollback(&o), newPromote(&o), newLoad(&o), newRecommend(&o), newLineage(&o), newSend(&o),
-		newRedrive(&o), newReplay(&o), newExperiment(&o),
+		newRedrive(&o), newReplay(&o), newExperiment(&o), newCompare(&o),
 		newTrain(&o), newEvaluate(&o),
 		newExtract(&o), newPartition(&o), newVerify(&o), newInspect(&o),
 	)
