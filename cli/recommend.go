@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -14,16 +15,21 @@ import (
 const defaultDataset = "classicmodels"
 
 func newRecommend(o *options) *cobra.Command {
-	var dir, datasetName, events, out string
+	var from eventSource
+	var events, out string
 	cmd := &cobra.Command{
-		Use:   "recommend (USER | --model DIR --events FILE)",
+		Use:   "recommend (USER | (--model DIR | --postgres URL) --events FILE)",
 		Short: "Ask the API what it recommends to a user, or answer a file of events without a cloud",
 		Long: `Ask the API what it recommends to a user. Or, with --model and --events, answer shop events, one JSON object a line, by the artifact in a
-directory, as the stream's function does: one record a line, in the events' order. Events that can never be answered are named on standard
+directory, as the stream's function does: one record a line, in the events' order. With --postgres instead of --model, by the models that serve
+in a database (millrace load fills one); what users did is not recorded there. Events that can never be answered are named on standard
 error with their line and the reason, and the exit status is 2.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			if events == "" {
+				if from.dir != "" || from.postgres != "" {
+					return errors.New("name a file of events: --events FILE")
+				}
 				if len(args) == 0 {
 					return errors.New("name a user, or a model and a file of events: millrace recommend --model DIR --events FILE")
 				}
@@ -31,6 +37,11 @@ error with their line and the reason, and the exit status is 2.`,
 			}
 			if len(args) > 0 {
 				return fmt.Errorf("%q beside --events: the events say who the users are", args[0])
+			}
+			if from.dir == "" {
+				if from.postgres = cmp.Or(from.postgres, os.Getenv("POSTGRES_URL")); from.postgres == "" {
+					return errors.New("name what answers the events: --model DIR or --postgres URL")
+				}
 			}
 			to := cmd.OutOrStdout()
 			if out != "" {
@@ -41,15 +52,16 @@ error with their line and the reason, and the exit status is 2.`,
 				defer func() { err = errors.Join(err, file.Close()) }()
 				to = file
 			}
-			return recommendEvents(cmd.Context(), dir, datasetName, events, to, cmd.ErrOrStderr())
+			return recommendEvents(cmd.Context(), from, events, to, cmd.ErrOrStderr())
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&dir, "model", "", "directory of the artifact")
+	flags.StringVar(&from.dir, "model", "", "directory of the artifact")
+	flags.StringVar(&from.postgres, "postgres", "", "the database's URL, postgres://user:password@host:5432/database; default: POSTGRES_URL, if there is no --model")
 	flags.StringVar(&events, "events", "", "file with one event a line")
 	flags.StringVar(&out, "out", "", "file for the records; default: standard output")
-	flags.StringVar(&datasetName, "dataset", "", "whose event fields and rules; default: the model's, or "+defaultDataset+" for a model trained from a file")
-	cmd.MarkFlagsRequiredTogether("model", "events")
+	flags.StringVar(&from.datasetName, "dataset", "", "whose event fields and rules; default: the model's, or "+defaultDataset+" for a model trained from a file")
+	cmd.MarkFlagsMutuallyExclusive("model", "postgres")
 	return cmd
 }
 

@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/millrace/millrace/shared/postgrestest"
 )
 
 func TestAFileOfEventsIsAnsweredWithoutACloud(t *testing.T) {
@@ -73,4 +75,50 @@ func TestAFileOfEventsIsAnsweredWithoutACloud(t *testing.T) {
 	require.ErrorContains(t, err, "events")
 	_, err = millrace(t, "recommend")
 	require.ErrorContains(t, err, "name a user")
+}
+
+func TestAFileOfEventsIsAnsweredFromTheDatabaseAsFromTheArtifact(t *testing.T) {
+	t.Parallel()
+	database := postgrestest.Database(t)
+	dir := filepath.Join(t.TempDir(), "model")
+	_, err := millrace(t, "train", "--interactions", ratings(t), "--dim", "8", "--epochs", "3", "--out", dir)
+	require.NoError(t, err)
+	_, err = millrace(t, "load", "--model", dir, "--postgres", database)
+	require.NoError(t, err)
+	var lines []string
+	for n := range 70 {
+		lines = append(lines, fmt.Sprintf(`{"session_id":"s%d","customer_number":"user %d","browse_history":[{"product_code":"item %d","in_shopping_cart":true}]}`, n, n*3, n%120))
+	}
+	lines[50] = `{"browse_history":7}`
+	events := filepath.Join(t.TempDir(), "events.jsonl")
+	require.NoError(t, os.WriteFile(events, []byte(strings.Join(lines, "\n")), 0o600))
+
+	answer := func(arguments ...string) (records []map[string]any) {
+		var stdout, stderr bytes.Buffer
+		cmd := newCommand()
+		cmd.SetArgs(append([]string{"recommend", "--events", events}, arguments...))
+		cmd.SetOut(&stdout)
+		cmd.SetErr(&stderr)
+		var rejected rejectedEvents
+		require.ErrorAs(t, cmd.ExecuteContext(t.Context()), &rejected)
+		require.EqualValues(t, 1, rejected)
+		require.Contains(t, stderr.String(), events+":51: ")
+		for line := range strings.Lines(stdout.String()) {
+			var r map[string]any
+			require.NoError(t, json.Unmarshal([]byte(line), &r))
+			delete(r, "generated_at")
+			records = append(records, r)
+		}
+		return records
+	}
+	want := answer("--model", dir)
+	require.Len(t, want, 69)
+	require.Equal(t, want, answer("--postgres", database))
+
+	_, err = millrace(t, "recommend", "--postgres", database, "--model", dir, "--events", events)
+	require.ErrorContains(t, err, "none of the others can be")
+	_, err = millrace(t, "recommend", "--postgres", database)
+	require.ErrorContains(t, err, "--events FILE")
+	_, err = millrace(t, "recommend", "--postgres", postgrestest.Database(t), "--events", events)
+	require.ErrorContains(t, err, "no model is active")
 }

@@ -12,10 +12,12 @@ import (
 	"slices"
 	"time"
 
+	"github.com/millrace/millrace/shared/activemodel"
 	"github.com/millrace/millrace/shared/dataset"
 	"github.com/millrace/millrace/shared/event"
 	"github.com/millrace/millrace/shared/modelmemory"
 	"github.com/millrace/millrace/shared/recommend"
+	"github.com/millrace/millrace/shared/vectorstore"
 )
 
 // rejectedEvents says that a run has done all it could, and that some events could not be answered.
@@ -25,12 +27,9 @@ func (n rejectedEvents) Error() string {
 	return fmt.Sprintf("%s rejected: see above for the lines and the reasons", plural(int(n), "event"))
 }
 
-// eventsAtOnce are answered in one pass over the items.
-const eventsAtOnce = 32
-
 // eventRun answers a file of events without a cloud: what the stream's function does, from a terminal.
 type eventRun struct {
-	model    *modelmemory.Model
+	serving  *activemodel.Serving
 	names    dataset.Event
 	file     string
 	out      *bufio.Writer
@@ -41,32 +40,101 @@ type eventRun struct {
 	refused int
 }
 
-// recommendEvents answers the events of a file, one record a line in their order.
-func recommendEvents(ctx context.Context, dir, datasetName, file string, out, rejected io.Writer) error {
-	artifact, err := openArtifact(ctx, dir)
-	if err != nil {
-		return err
+// eventSource says whence events are answered.
+type eventSource struct {
+	dir         string // an artifact's
+	postgres    string // or a database
+	datasetName string // "": the model's
+}
+
+// open returns what serves, and the shop whose events and rules it knows.
+func (f eventSource) open(ctx context.Context) (*activemodel.Serving, *dataset.Dataset, func(), error) {
+	if f.postgres != "" {
+		return f.openDatabase(ctx)
 	}
-	if datasetName == "" {
-		datasetName = artifact.Manifest.Dataset
-		if !slices.Contains(dataset.Names(), datasetName) { // trained from a file: the events of the default shop
-			datasetName = defaultDataset
+	artifact, err := openArtifact(ctx, f.dir)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	shop, err := f.shop(artifact.Manifest.Dataset)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	m, err := modelmemory.Read(ctx, artifact, shop)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	users := func(_ context.Context, ids []string) (map[string]*recommend.User, error) {
+		found := map[string]*recommend.User{}
+		for _, id := range ids {
+			if user := m.User(id); user != nil {
+				found[id] = user
+			}
+		}
+		return found, nil
+	}
+	serving := activemodel.Alone(&activemodel.Model{Answerer: activemodel.InMemory(m.Model), Version: m.Version, Users: users})
+	return serving, shop, func() {}, nil
+}
+
+// openDatabase follows the database's pointer, or its experiment, as the function does.
+func (f eventSource) openDatabase(ctx context.Context) (*activemodel.Serving, *dataset.Dataset, func(), error) {
+	store, err := vectorstore.Open(ctx, vectorstore.URL(f.postgres))
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	serving, shop, err := f.serving(ctx, store)
+	if err != nil {
+		store.Close()
+		return nil, nil, nil, err
+	}
+	return serving, shop, store.Close, nil
+}
+
+func (f eventSource) serving(ctx context.Context, store *vectorstore.Store) (*activemodel.Serving, *dataset.Dataset, error) {
+	versions, err := store.Versions(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	of := ""
+	for _, v := range versions {
+		if v.State == vectorstore.Active {
+			of = v.Dataset
 		}
 	}
-	shop, err := dataset.Load(datasetName)
+	shop, err := f.shop(of)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
-	model, err := modelmemory.Read(ctx, artifact, shop)
-	if err != nil {
-		return err
+	serving, err := activemodel.New(store, shop, activemodel.MemoryBudget()).Serving(ctx)
+	return serving, shop, err
+}
+
+// shop is the model's, or that of a model trained from a file: the events of the default shop.
+func (f eventSource) shop(model string) (*dataset.Dataset, error) {
+	name := f.datasetName
+	if name == "" {
+		name = model
+		if !slices.Contains(dataset.Names(), name) {
+			name = defaultDataset
+		}
 	}
+	return dataset.Load(name)
+}
+
+// recommendEvents answers the events of a file, one record a line in their order.
+func recommendEvents(ctx context.Context, from eventSource, file string, out, rejected io.Writer) error {
 	events, err := os.Open(file)
 	if err != nil {
 		return err
 	}
 	defer events.Close()
-	r := eventRun{model: model, names: shop.Event, file: file, out: bufio.NewWriter(out), rejected: rejected, now: time.Now}
+	serving, shop, done, err := from.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
+	r := eventRun{serving: serving, names: shop.Event, file: file, out: bufio.NewWriter(out), rejected: rejected, now: time.Now}
 	if err := r.run(ctx, events); err != nil {
 		return fmt.Errorf("%s: %w", file, err)
 	}
@@ -90,7 +158,7 @@ func (r *eventRun) run(ctx context.Context, events io.Reader) error {
 		if long {
 			r.refuse(number, fmt.Sprintf("more than the %d bytes an event may have", event.MaxBytes))
 		} else if payload := bytes.TrimSpace(line); len(payload) > 0 {
-			if err := r.add(number, bytes.Clone(payload)); err != nil {
+			if err := r.add(ctx, number, bytes.Clone(payload)); err != nil {
 				return err
 			}
 		}
@@ -98,7 +166,7 @@ func (r *eventRun) run(ctx context.Context, events io.Reader) error {
 			return ctx.Err()
 		}
 		if err != nil { // the end
-			return errors.Join(r.answer(), r.out.Flush())
+			return errors.Join(r.answer(ctx), r.out.Flush())
 		}
 	}
 }
@@ -108,21 +176,25 @@ func (r *eventRun) refuse(number int, reason string) {
 	fmt.Fprintf(r.rejected, "%s:%d: %s\n", r.file, number, reason)
 }
 
-func (r *eventRun) add(number int, payload []byte) error {
+func (r *eventRun) add(ctx context.Context, number int, payload []byte) error {
 	e, err := event.Parse(payload, r.names)
 	if err != nil {
 		r.refuse(number, err.Error())
 		return nil
 	}
-	r.waiting = append(r.waiting, recommend.Event{Event: e, ID: fmt.Sprintf("%s:%d", filepath.Base(r.file), number), User: r.model.User(e.User)})
-	if len(r.waiting) < eventsAtOnce {
+	r.waiting = append(r.waiting, recommend.Event{Event: e, ID: fmt.Sprintf("%s:%d", filepath.Base(r.file), number)})
+	if len(r.waiting) < r.serving.Default().AtOnce() {
 		return nil
 	}
-	return r.answer()
+	return r.answer(ctx)
 }
 
-func (r *eventRun) answer() error {
-	records, err := r.model.Records(r.names.Item, r.waiting, r.now())
+func (r *eventRun) answer(ctx context.Context) error {
+	assigned := r.serving.Assign(r.waiting)
+	if err := activemodel.FindUsers(ctx, assigned); err != nil {
+		return err
+	}
+	records, err := activemodel.Records(ctx, assigned, r.names.Item, r.now())
 	if err != nil {
 		return err
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/millrace/millrace/shared/activemodel"
 	"github.com/millrace/millrace/shared/dataset"
 	"github.com/millrace/millrace/shared/metrics"
+	"github.com/millrace/millrace/shared/recommend"
 	"github.com/millrace/millrace/shared/vectorstore"
 )
 
@@ -118,8 +119,8 @@ func (r *recommender) answer(ctx context.Context, valid []shopEvent, rejected in
 	if err != nil {
 		return none, err
 	}
-	assigned := assign(serving, valid)
-	if err := findUsers(ctx, assigned); err != nil {
+	assigned := serving.Assign(answerable(valid))
+	if err := activemodel.FindUsers(ctx, assigned); err != nil {
 		return none, err
 	}
 	lines, strategies := make([][]byte, 0, len(valid)), map[string]int{}
@@ -130,7 +131,7 @@ func (r *recommender) answer(ctx context.Context, valid []shopEvent, rejected in
 			answered = valid[:first]
 			break
 		}
-		records, err := answerPart(ctx, assigned[first:min(first+together, len(valid))], r.names.Item, r.now())
+		records, err := activemodel.Records(ctx, assigned[first:min(first+together, len(valid))], r.names.Item, r.now())
 		if err != nil {
 			return none, err
 		}
@@ -153,6 +154,14 @@ func (r *recommender) answer(ctx context.Context, valid []shopEvent, rejected in
 	r.count(strategies, rejected, len(failed))
 	slog.DebugContext(ctx, "batch answered", "model", serving.Default().Version, "events", len(answered), "rejected", rejected, "failed", len(failed))
 	return failed, err
+}
+
+func answerable(list []shopEvent) []recommend.Event {
+	events := make([]recommend.Event, len(list))
+	for n, v := range list {
+		events[n] = recommend.Event{Event: v.event, ID: v.id}
+	}
+	return events
 }
 
 // lateness returns what says that no more events should be answered, because those that are must also be delivered.

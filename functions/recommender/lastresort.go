@@ -61,9 +61,9 @@ func (r *recommender) lastResort(ctx context.Context, valid []shopEvent, down er
 }
 
 func (r *recommender) popular(serving *activemodel.Serving, v shopEvent) ([]byte, error) {
-	a := assign(serving, []shopEvent{v})[0]
-	events := []recommend.Event{a.event}
-	records, err := recommend.Records(a.model.Version, r.names.Item, events, a.model.Popular(recommend.Requests(events)), r.now())
+	a := serving.Assign(answerable([]shopEvent{v}))[0]
+	events := []recommend.Event{a.Event}
+	records, err := recommend.Records(a.Model.Version, r.names.Item, events, a.Model.Popular(recommend.Requests(events)), r.now())
 	if err != nil {
 		return nil, fmt.Errorf("event %s: %w", v.id, err)
 	}
