@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/parquet-go/parquet-go"
 	"github.com/parquet-go/parquet-go/deprecated"
@@ -22,6 +23,9 @@ type leaf struct {
 // leavesOf are the file's columns: from its metadata if millrace wrote it, checked against
 // what Parquet itself says, else from Parquet's types, so that files from elsewhere are welcome.
 func leavesOf(file *parquet.File) ([]leaf, error) {
+	if err := misread(file); err != nil {
+		return nil, err
+	}
 	nodes := file.Root().Columns()
 	found := make([]leaf, len(nodes))
 	for i, node := range nodes {
@@ -56,6 +60,24 @@ func leavesOf(file *parquet.File) ([]leaf, error) {
 		found[i].column = c
 	}
 	return found, nil
+}
+
+// misread names what the library would take for something else without an error.
+func misread(file *parquet.File) error {
+	for _, element := range file.Metadata().Schema {
+		if _, half := element.LogicalType.Value.(*format.Float16Type); half { // it gives the two bytes
+			return fmt.Errorf("column %s is a FLOAT16, which is not read: write FLOAT", element.Name)
+		}
+	}
+	for _, group := range file.Metadata().RowGroups {
+		for i := range group.Columns {
+			// Of pages of PyArrow's, LZ4_RAW comes out as other values, without an error (parquet-go 0.32).
+			if c := &group.Columns[i].MetaData; c.Codec == format.Lz4 || c.Codec == format.Lz4Raw || c.Codec == format.LZO {
+				return fmt.Errorf("column %s is compressed by %s, which is not read: write zstd, snappy, gzip or none", strings.Join(c.PathInSchema, "."), c.Codec)
+			}
+		}
+	}
+	return nil
 }
 
 // leafOf is the column itself, or the element of a list.
@@ -187,5 +209,5 @@ func vectorOf(c schema.Column, node *parquet.Column) (schema.Column, error) {
 			return c, nil
 		}
 	}
-	return c, fmt.Errorf("is nested: only lists of float32 are read")
+	return c, errors.New("is nested, and only lists of float32 are read: flatten it into columns of its own, or write its JSON as a STRING")
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/parquet-go/parquet-go"
+	"github.com/parquet-go/parquet-go/format"
 	"github.com/stretchr/testify/require"
 
 	"github.com/millrace/millrace/shared/parquetfile"
@@ -153,6 +154,13 @@ func TestTimesOfOtherUnitsKeepTheirInstant(t *testing.T) {
 	}, got)
 }
 
+// half is declared FLOAT16, as PyArrow does.
+type half struct{ parquet.Type }
+
+func (half) LogicalType() *format.LogicalType {
+	return &format.LogicalType{Value: &format.Float16Type{}}
+}
+
 func TestWhatCannotBeReadExactlyIsNamed(t *testing.T) {
 	t.Parallel()
 	type nested struct {
@@ -160,7 +168,20 @@ func TestWhatCannotBeReadExactlyIsNamed(t *testing.T) {
 	}
 	list := written(t, []nested{{}})
 	_, err := parquetfile.Open(bytes.NewReader(list), int64(len(list)))
-	require.ErrorContains(t, err, "column tags")
+	require.ErrorContains(t, err, "column tags is nested, and only lists of float32 are read: flatten it")
+
+	type number struct {
+		ID int64 `parquet:"id"`
+	}
+	packed := written(t, []number{{1}}, parquet.Compression(&parquet.Lz4Raw))
+	_, err = parquetfile.Open(bytes.NewReader(packed), int64(len(packed)))
+	require.ErrorContains(t, err, "column id is compressed by LZ4_RAW, which is not read: write zstd, snappy, gzip or none")
+
+	halves := written(t, []struct {
+		Half [2]byte `parquet:"half"`
+	}{{}}, parquet.NewSchema("halves", parquet.Group{"half": parquet.Leaf(half{parquet.FixedLenByteArrayType(2)})}))
+	_, err = parquetfile.Open(bytes.NewReader(halves), int64(len(halves)))
+	require.ErrorContains(t, err, "column half is a FLOAT16, which is not read: write FLOAT")
 
 	type clock struct {
 		At int64 `parquet:"at,timestamp(nanosecond)"`
