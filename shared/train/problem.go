@@ -51,14 +51,14 @@ func (p *problem) matrixOf(rows []row, users int) (als.Interactions, error) {
 	return als.Collect(users, len(p.items), list)
 }
 
-// Shares that are held out: a tenth for the final figures, which would leave small shops with a handful of pairs, so a fifth of less than
-// fewPairs; and a fifth of what remains for choosing settings, because the many that are compared are told apart by little.
+// Shares that are held out: a tenth for the final figures and a tenth of what remains for choosing settings. More would choose the settings of
+// another data set: the best α0 rises with the pairs that are left (Gowalla, d = 64, the same pairs asked for: of 72 % .003 and .01 are equally
+// good, of 90 % the smaller one has 2 % less ndcg). It would leave small shops with a handful of pairs, so a fifth each of less than fewPairs.
 const (
-	testShare       = 0.1
-	fewTestShare    = 0.2
-	fewPairs        = 100_000
-	validationShare = 0.2
-	sessionShare    = 0.1 // of sessions, the latest: twice
+	heldOut      = 0.1
+	heldOutOfFew = 0.2
+	fewPairs     = 100_000
+	sessionShare = 0.1 // of sessions, the latest: twice
 )
 
 // parts are the three sets that must not mix. fit ∪ validation = rest; rest ∪ test = everything, less the held-out pairs
@@ -107,12 +107,12 @@ func (p *problem) split() (parts, error) {
 }
 
 func (p *problem) splitWith(hold func(pairs []evaluate.Pair, share float64, salt string) (train, held []int)) (parts, error) {
-	share := testShare
+	share := heldOut
 	if len(p.rows) < fewPairs {
-		share = fewTestShare
+		share = heldOutOfFew
 	}
 	rest, test := p.holdOut(p.every(), share, "test", hold)
-	fit, validation := p.holdOut(rest, validationShare, "validation", hold)
+	fit, validation := p.holdOut(rest, share, "validation", hold)
 	q := parts{restRows: rest}
 	for _, m := range []struct {
 		into *als.Interactions
