@@ -40,6 +40,13 @@ type content struct {
 	TS     string `json:"ts"`
 }
 
+// slow is the time after which a job is not repeated: what takes minutes is behind by more than any spread.
+const slow = 50 * time.Second
+
+func (m *measured) slow() bool {
+	return len(m.samples) > 0 && m.samples[0].seconds > slow.Seconds()
+}
+
 // round is all jobs on a table of so many rows.
 type round struct {
 	rows int
@@ -100,9 +107,10 @@ func (in inputs) round(ctx context.Context, o options, rows int) (*round, error)
 	}
 	for n := range o.repetitions {
 		for _, m := range r.jobs {
-			if m.failed == nil {
-				m.failed = in.once(ctx, o, m, n == o.repetitions-1)
+			if m.failed != nil || m.slow() {
+				continue
 			}
+			m.failed = in.once(ctx, o, m, n == o.repetitions-1)
 			if ctx.Err() != nil {
 				return nil, ctx.Err()
 			}
@@ -151,7 +159,7 @@ func (in inputs) check(ctx context.Context, kind, pattern string) (*content, err
 	return &found, json.Unmarshal(stdout.Bytes(), &found)
 }
 
-// once runs a job into an empty directory, and looks at what it wrote if it is the last time.
+// once runs a job into an empty directory, and looks at what it wrote if it is the last time, or too slow to be repeated.
 func (in inputs) once(ctx context.Context, o options, m *measured, last bool) error {
 	out := filepath.Join(o.dir, "out")
 	if err := os.RemoveAll(out); err != nil {
@@ -173,7 +181,7 @@ func (in inputs) once(ctx context.Context, o options, m *measured, last bool) er
 		cpuSeconds: (c.ProcessState.UserTime() + c.ProcessState.SystemTime()).Seconds(),
 		peakBytes:  usage.Maxrss << 10, // Linux counts in KiB
 	})
-	if !last {
+	if !last && !m.slow() {
 		return nil
 	}
 	var err error
