@@ -54,6 +54,17 @@ test: ## All tests, with servers of their own: units, integration, end to end
 	GOEXPERIMENT= go test -count=1 $(WITH_VECTORS)
 	@go run ./local test
 
+.PHONY: chaos soak fuzz
+chaos: ## 100 seeds of kills, partitions and faults against the stream, 300 kills at its side effects (20 minutes; CHAOS_SEED=n runs one again)
+	CHAOS_SEEDS=$(or $(CHAOS_SEEDS),$(if $(CHAOS_SEED),1,100)) CHAOS_KILLS=$(or $(CHAOS_KILLS),$(if $(CHAOS_SEED),2,50)) go run ./local test ./local/chaos -v -timeout 2h
+
+soak: ## One recommender under steady load for SOAK=30m: memory, goroutines, connections
+	SOAK=$(or $(SOAK),30m) go run ./local test ./local/chaos -run Grows -v -timeout 24h
+
+fuzz: ## Hostile events and aggregated records for FUZZ=1m each, beyond the committed corpora that make test runs
+	cd shared && go test ./event -run '^$$' -fuzz FuzzParse -fuzztime $(or $(FUZZ),1m)
+	cd shared && go test ./kpl -run '^$$' -fuzz FuzzSplit -fuzztime $(or $(FUZZ),1m)
+
 # What is written twice, with vector instructions and without.
 WITH_VECTORS := $(addprefix ./shared/,kernel eigen cholesky als)
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -68,7 +69,7 @@ func runTests(cmd *cobra.Command, s cloud.Settings, c *cloud.Cloud, args []strin
 	if err := test.Start(); err != nil {
 		return err
 	}
-	summary, err := gotest.Show(report, cmd.OutOrStdout())
+	summary, err := gotest.Show(report, cmd.OutOrStdout(), slices.Contains(args, "-v"))
 	err = errors.Join(err, test.Wait())
 	fmt.Fprintln(cmd.OutOrStdout(), summary)
 	if err != nil {

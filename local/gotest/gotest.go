@@ -27,8 +27,8 @@ type event struct {
 
 type test struct{ pkg, name string }
 
-// Show reads the report to its end. A line that is no report, as of a program that go test starts, is shown as it is.
-func Show(report io.Reader, out io.Writer) (Summary, error) {
+// Show reads the report to its end; verbosely, it also shows what tests that passed have said. A line that is no report, as of a program that go test starts, is shown as it is.
+func Show(report io.Reader, out io.Writer, verbose bool) (Summary, error) {
 	var s Summary
 	said := map[test][]string{} // of tests that have not ended
 	var order []test
@@ -55,6 +55,9 @@ func Show(report io.Reader, out io.Writer) (Summary, error) {
 			said[t] = append(said[t], e.Output)
 		case e.Action == "pass" && e.Test != "":
 			s.Passed++
+			if verbose {
+				err = write(out, said, t, err)
+			}
 			delete(said, t)
 		case e.Action == "skip" && e.Test != "":
 			s.Skipped++

@@ -36,7 +36,7 @@ import "testing"
 func TestPasses(t *testing.T)  { t.Log("all is well") }
 func TestSkips(t *testing.T)   { t.Skip("no Docker") }
 func TestFails(t *testing.T)   { t.Run("deep", func(t *testing.T) { t.Error("it broke") }) }
-`)), &out)
+`)), &out, false)
 	require.NoError(t, err)
 	require.Equal(t, gotest.Summary{Passed: 1, Failed: 2, Skipped: 1}, summary)
 	for _, shown := range []string{"no Docker", "--- SKIP: TestSkips", "it broke", "--- FAIL: TestFails/deep", "FAIL\texample.com/m"} {
@@ -46,10 +46,19 @@ func TestFails(t *testing.T)   { t.Run("deep", func(t *testing.T) { t.Error("it 
 	require.NotContains(t, out.String(), "=== RUN")
 }
 
+func TestVerboselyPassesAreShownToo(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	_, err := gotest.Show(bytes.NewReader(report(t, "package m\n\nimport \"testing\"\n\nfunc TestPasses(t *testing.T) { t.Log(\"seed 4\") }\n")), &out, true)
+	require.NoError(t, err)
+	require.Contains(t, out.String(), "seed 4")
+	require.Contains(t, out.String(), "--- PASS: TestPasses")
+}
+
 func TestThePackagesOwnClosingLineIsShown(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
-	_, err := gotest.Show(bytes.NewReader(report(t, "package m\n\nimport \"testing\"\n\nfunc TestPasses(t *testing.T) {}\n")), &out)
+	_, err := gotest.Show(bytes.NewReader(report(t, "package m\n\nimport \"testing\"\n\nfunc TestPasses(t *testing.T) {}\n")), &out, false)
 	require.NoError(t, err)
 	require.True(t, strings.HasPrefix(out.String(), "ok  \texample.com/m\t"), out.String())
 }
@@ -62,7 +71,7 @@ func TestWhatAPanickingTestSaidIsNotLost(t *testing.T) {
 import "testing"
 
 func TestPanics(t *testing.T) { t.Log("the last words"); panic("out of paper") }
-`)), &out)
+`)), &out, false)
 	require.NoError(t, err)
 	require.Contains(t, out.String(), "the last words")
 	require.Contains(t, out.String(), "panic: out of paper")
@@ -71,7 +80,7 @@ func TestPanics(t *testing.T) { t.Log("the last words"); panic("out of paper") }
 func TestWhatDoesNotCompileIsShown(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
-	_, err := gotest.Show(bytes.NewReader(report(t, "package m\n\nfunc f() { undeclared() }\n")), &out)
+	_, err := gotest.Show(bytes.NewReader(report(t, "package m\n\nfunc f() { undeclared() }\n")), &out, false)
 	require.NoError(t, err)
 	require.Contains(t, out.String(), "undefined: undeclared")
 	require.Contains(t, out.String(), "FAIL\texample.com/m [build failed]")
@@ -80,7 +89,7 @@ func TestWhatDoesNotCompileIsShown(t *testing.T) {
 func TestLinesThatAreNoReportAreShownAsTheyAre(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
-	_, err := gotest.Show(strings.NewReader("go: downloading x\n{\"other\": 1}\nno newline"), &out)
+	_, err := gotest.Show(strings.NewReader("go: downloading x\n{\"other\": 1}\nno newline"), &out, false)
 	require.NoError(t, err)
 	require.Equal(t, "go: downloading x\n{\"other\": 1}\nno newline", out.String())
 }
