@@ -118,7 +118,8 @@ func (l *loader) load(ctx context.Context, event events.EventBridgeEvent) (respo
 	}
 	took := l.now().Sub(started)
 	slog.InfoContext(ctx, "model dealt with", "version", out.Version, "activated", out.Activated, "reason", out.Reason,
-		"replaced", out.Replaced, "index", out.Index, "prewarmed", out.Prewarmed, "dropped", out.Dropped, "seconds", took.Seconds())
+		"replaced", out.Replaced, "index", out.Index, "prewarmed", out.Prewarmed, "copySeconds", out.Took.Copy.Seconds(), "indexSeconds", out.Took.Index.Seconds(),
+		"recallSeconds", out.Took.Recall.Seconds(), "dropped", out.Dropped, "seconds", took.Seconds())
 	activated := 0.0
 	if out.Activated {
 		activated = 1

@@ -19,7 +19,7 @@ import (
 	"github.com/millrace/millrace/shared/model"
 )
 
-func content(t *testing.T) model.Content {
+func content(t testing.TB) model.Content {
 	seen, err := als.Collect(2, 3, []als.Interaction{{User: 0, Item: 2, Weight: 1.5}, {User: 1, Item: 0, Weight: 4}, {User: 1, Item: 2, Weight: 1}})
 	require.NoError(t, err)
 	together, err := cooccurrence.Count([][]int32{{2, 0}, {2, 0, 2}}, 3)

@@ -3,6 +3,7 @@ package vectorstore
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -41,7 +42,7 @@ func graphBytes(items int64, dimension int) int64 {
 }
 
 // index builds HNSW indexes on a large item table and measures them against the exact answer. It returns what it did, for people.
-func index(ctx context.Context, tx pgx.Tx, table pgx.Identifier, m Model, wanted indexing) (string, error) {
+func index(ctx context.Context, tx pgx.Tx, table pgx.Identifier, m Model, wanted indexing, took *Took) (string, error) {
 	if m.ItemCount < wanted.from || m.Dimension > maxIndexed {
 		return "exact", nil
 	}
@@ -55,12 +56,15 @@ func index(ctx context.Context, tx pgx.Tx, table pgx.Identifier, m Model, wanted
 	if _, err := tx.Exec(ctx, fmt.Sprintf(`set local maintenance_work_mem = '%dkB'`, memory>>10)); err != nil {
 		return "", err
 	}
+	started := time.Now()
 	for _, o := range operators {
 		if _, err := tx.Exec(ctx, fmt.Sprintf(`create index on %s using hnsw (embedding %s)`, table.Sanitize(), o.class)); err != nil {
 			return "", err
 		}
 	}
+	took.Index = time.Since(started)
 	r, err := measureRecall(ctx, tx, table)
+	took.Recall = time.Since(started) - took.Index
 	if err != nil {
 		return "", err
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/pgvector/pgvector-go"
@@ -61,6 +62,15 @@ type Outcome struct {
 	Dropped   []string // tables of older versions
 	Index     string   // how items are searched in SQL: exact or hnsw, with its recall
 	Prewarmed string   // how much was read into memory, and how
+	Took      Took
+}
+
+// Took says what the time of a load went into.
+type Took struct {
+	Copy    time.Duration // reading and verifying the artifact, COPY, keys
+	Index   time.Duration // building indexes
+	Recall  time.Duration // measuring them
+	Prewarm time.Duration
 }
 
 // Load copies a model into fresh tables, checks them and moves the pointer, all in one transaction: readers see the
@@ -108,6 +118,7 @@ func (s *Store) load(ctx context.Context, m Model, promotion *Promotion, wanted 
 		if err != nil {
 			return err
 		}
+		started := time.Now()
 		if err := fill(ctx, tx, items(n), fmt.Sprintf(itemDefinition, m.Dimension), checked(m.Items, m.Dimension), itemValues(), m.ItemCount, "ordinal"); err != nil {
 			return fmt.Errorf("items: %w", err)
 		}
@@ -121,12 +132,15 @@ func (s *Store) load(ctx context.Context, m Model, promotion *Promotion, wanted 
 				return fmt.Errorf("co-occurrences: %w", err)
 			}
 		}
-		if out.Index, err = index(ctx, tx, items(n), m, wanted); err != nil {
+		out.Took.Copy = time.Since(started)
+		if out.Index, err = index(ctx, tx, items(n), m, wanted, &out.Took); err != nil {
 			return fmt.Errorf("index: %w", err)
 		}
+		started = time.Now()
 		if out.Prewarmed, err = prewarm(ctx, tx, items(n), users(n)); err != nil {
 			return fmt.Errorf("prewarm: %w", err)
 		}
+		out.Took.Prewarm = time.Since(started)
 		by := ""
 		out.Activated, out.Reason = true, "newest run"
 		if promotion != nil {
