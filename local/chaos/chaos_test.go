@@ -57,11 +57,11 @@ func survive(t *testing.T, path string, seed uint64) {
 				user = fmt.Sprint(100 + random.IntN(40))
 			}
 			s.put(n, user, random.IntN(20) > 0)
-			time.Sleep(time.Duration(random.IntN(12)) * time.Millisecond)
+			time.Sleep(time.Duration(random.IntN(20)) * time.Millisecond)
 		}
 	}()
 	n := &nemesis{system: s, random: rand.New(rand.NewPCG(seed, 3)), did: map[string]int{}}
-	n.rage(t, 2500*time.Millisecond, processes)
+	n.rage(t, 4*time.Second, processes)
 	<-produced
 	outcome, verdict := s.rest(t, 2*time.Minute)
 	again := len(outcome.Lines)

@@ -40,14 +40,14 @@ func (n *nemesis) rage(t *testing.T, d time.Duration, processes int) {
 		case 4:
 			n.did["Firehose fault"]++
 			faults := []awsfake.Fault{awsfake.Throttled, awsfake.Unavailable, awsfake.ResetBefore, awsfake.AcceptedAndReset, awsfake.SomeEntriesFail}
-			n.firehose.Set(faults[n.random.IntN(len(faults))], 0.3+0.7*n.random.Float64())
-			n.sleep(50, 400)
+			n.firehose.Set(faults[n.random.IntN(len(faults))], n.share())
+			n.sleepLonger()
 			n.firehose.Set(awsfake.None, 0)
 		case 5:
 			n.did["S3 fault"]++
 			faults := []awsfake.Fault{awsfake.Unavailable, awsfake.ResetBefore, awsfake.AcceptedAndReset}
-			n.bucket.Set(faults[n.random.IntN(len(faults))], 0.3+0.7*n.random.Float64())
-			n.sleep(50, 400)
+			n.bucket.Set(faults[n.random.IntN(len(faults))], n.share())
+			n.sleepLonger()
 			n.bucket.Set(awsfake.None, 0)
 		case 6:
 			n.did["reshard"]++
@@ -75,7 +75,11 @@ func (n *nemesis) partition(t *testing.T) {
 		require.NoError(t, proxy.Start())
 		return
 	}
+	// After so many bytes the connection is gone: at the login, between two queries, or in the middle of one.
+	bytes := 100 + n.random.IntN(6000)
 	toxics := []string{
+		fmt.Sprintf(`{"name":"t","type":"limit_data","stream":"upstream","attributes":{"bytes":%d}}`, bytes),
+		fmt.Sprintf(`{"name":"t","type":"limit_data","stream":"downstream","attributes":{"bytes":%d}}`, bytes),
 		`{"name":"t","type":"reset_peer","stream":"downstream","attributes":{"timeout":0}}`, // done, and the answer lost
 		`{"name":"t","type":"reset_peer","stream":"upstream","attributes":{"timeout":0}}`,
 		`{"name":"t","type":"timeout","stream":"upstream","attributes":{"timeout":200}}`, // nothing arrives
@@ -97,6 +101,18 @@ func removeToxic(proxy *toxiproxy.Proxy) error {
 
 func (n *nemesis) between(low, high int) time.Duration {
 	return time.Duration(low+n.random.IntN(high-low)) * time.Millisecond
+}
+
+// share of the requests that meet a fault: all of them half of the time, or it would pass by trying again.
+func (n *nemesis) share() float64 { return min(1, 0.3+1.4*n.random.Float64()) }
+
+// sleepLonger is at times longer than an invocation can wait.
+func (n *nemesis) sleepLonger() {
+	if n.random.IntN(3) == 0 {
+		n.sleep(1500, 3000)
+	} else {
+		n.sleep(50, 400)
+	}
 }
 
 func (n *nemesis) sleep(low, high int) { time.Sleep(n.between(low, high)) }
