@@ -45,8 +45,13 @@ func openLanded(ctx context.Context, s lake.Store, f lake.File, do func(batches)
 	}
 	defer func() { err = errors.Join(err, body.Close()) }()
 	src := bufio.NewReaderSize(body, 64<<10)
-	if magic, _ := src.Peek(4); string(magic) == "PAR1" {
+	switch magic, _ := src.Peek(4); string(magic) {
+	case "PAR1":
 		return openParquet(ctx, s, f, do)
+	case "Obj\x01":
+	default:
+		_, err := io.Copy(io.Discard, src) // which tells a damaged file from one of another kind
+		return errors.Join(fmt.Errorf("it begins with %q: neither a Parquet file (PAR1) nor an Avro file (Obj\\x01): write it as one of them", magic), err)
 	}
 	file, err := avrofile.NewReader(src)
 	if err != nil {

@@ -170,6 +170,7 @@ func TestWhatAManifestByHandGivesIsChecked(t *testing.T) {
 		"elsewhere":      {`{"key": "raw/other/dt=2026-11-22/run=20261122T020000Z/a.parquet"}`, "it is not below raw/sensors/dt=2026-11-22/run=20261122T020000Z/, where the files of this manifest belong: move it there"},
 		"out of the way": {`{"key": "` + sensorsDir + `../../a.parquet"}`, "it is not below"},
 		"no such file":   {list("b.parquet"), "no such object"},
+		"listed twice":   {list("a.parquet", "a.parquet"), "a.parquet: the manifest lists it twice: list it once"},
 		"no files":       {"", "lists neither columns nor files"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -208,7 +209,8 @@ func TestWhatHasNoPlaceInATableIsNamedWithARemedy(t *testing.T) {
 		"duration": {map[string][]byte{"a": avroOf(`{"type": "fixed", "name": "d", "size": 12, "logicalType": "duration"}`)}, "avro field odd is a duration"},
 		"columns": {map[string][]byte{"a": foreignParquet(t, sensor{}), "b": differing.Bytes()},
 			"b: its columns are id int(32), the table's id int(64), views uint(64), price decimal(10,2)"},
-		"neither": {map[string][]byte{"a": []byte("id,name\n1,x\n")}, "not an Avro object container file"},
+		"neither": {map[string][]byte{"a": []byte("id,name\n1,x\n")}, `it begins with "id,n": neither a Parquet file (PAR1) nor an Avro file (Obj\x01): write it as one of them`},
+		"empty":   {map[string][]byte{"a": {}}, `it begins with "": neither`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

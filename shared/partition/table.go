@@ -28,7 +28,13 @@ type table struct {
 // newTable completes a manifest that was written by hand, and finds what cannot be right before anything is written.
 func newTable(ctx context.Context, s lake.Store, m *lake.RawManifest, o Options) (*table, error) {
 	t := &table{manifest: m, unsummed: m.Checksum == (checksum.Sum{})}
+	seen := map[string]bool{}
 	for i := range m.Files {
+		key := m.Files[i].Key
+		if seen[key] {
+			return nil, fmt.Errorf("file %s: the manifest lists it twice: list it once", key)
+		}
+		seen[key] = true
 		if err := t.identify(ctx, s, &m.Files[i]); err != nil {
 			return nil, fmt.Errorf("file %s: %w", m.Files[i].Key, err)
 		}
