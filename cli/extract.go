@@ -123,6 +123,10 @@ func land(ctx context.Context, from mysqlSource, r tableRun, settings dataset.Ta
 	if m.Dataset != database || settings.Key != nil && !slices.Equal(settings.Key, m.Key) {
 		return x, fmt.Errorf("--out %s has run %s of table %s already, from database %s with key %v: name another --out or --run", out, r.run, r.table, m.Dataset, m.Key)
 	}
+	asked := settings.Extract
+	if m.Mode != asked.Mode || m.Watermark != nil && m.Watermark.Column != asked.Watermark {
+		return x, fmt.Errorf("--out %s has run %s of table %s already, with another --mode (%s) or --watermark: name another --out or --run", out, r.run, r.table, m.Mode)
+	}
 	return extraction{
 		publication: publication{m.Table, m.Run, result.Key, result.Published, m.Rows, len(m.Files), bytesOf(m.Files), m.Key, m.Checksum},
 		Dataset:     m.Dataset, Mode: m.Mode, Watermark: m.Watermark, Chunks: len(m.Chunks), Snapshot: m.Snapshot, Source: m.Source,

@@ -104,6 +104,8 @@ func TestAnExtractionIsRepeatableAndNeverMixesDatabases(t *testing.T) {
 
 	_, err = millrace(t, "extract", "--dsn", setupShop(t).dsn, "--table", "orders", "--run", night, "--out", dir)
 	require.ErrorContains(t, err, "already, from database "+s.Name)
+	_, err = millrace(t, "extract", "--dsn", s.dsn, "--table", "orders", "--run", night, "--out", dir, "--mode", "incremental", "--watermark", "id")
+	require.ErrorContains(t, err, "already, with another --mode (full) or --watermark: name another --out or --run")
 	_, err = millrace(t, "extract", "--dsn", s.dsn, "--table", "orders", "--run", night, "--out", dir, "--key", "at,id")
 	require.ErrorContains(t, err, "with key [id]")
 }
@@ -212,6 +214,7 @@ func TestVerifyFindsDamagedFiles(t *testing.T) {
 	_, err := s.verify(t, "orders", dir)
 	require.ErrorIs(t, err, lake.ErrStale)
 	require.ErrorContains(t, err, "_SUCCESS and partition the run again")
+	require.NotContains(t, err.Error(), "\n", "one message")
 
 	store, key := lake.NewDirectory(dir), lake.CuratedMarker("orders", night)
 	marker, _, err := lake.ReadMarker[lake.CuratedSuccess](t.Context(), store, key, lake.CuratedFormat)

@@ -92,7 +92,7 @@ func verify(ctx context.Context, from mysqlSource, r tableRun, in string, bar *b
 		return v, err
 	}
 	if v.Published, err = readBack(ctx, store, published, bar); err != nil {
-		return v, fmt.Errorf("published files of table %s, run %s: %w\nRemove %s and partition the run again",
+		return v, fmt.Errorf("published files of table %s, run %s: %w; remove %s and partition the run again",
 			r.table, r.run, err, filepath.Join(in, filepath.FromSlash(key)))
 	}
 	v.Equal = v.Database == v.Published

@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/millrace/millrace/shared/dataset"
@@ -119,6 +120,11 @@ func (e *Extractor) land(ctx context.Context, r Request, result *Result) (err er
 	}
 	if _, err := schema.Positions(l.tables[0].Columns, r.Settings.Key); err != nil {
 		return fmt.Errorf("table %s: the key in the dataset: %w", r.Table, err)
+	}
+	for i, column := range r.Settings.Key {
+		if slices.Contains(r.Settings.Key[:i], column) {
+			return fmt.Errorf("table %s: the key in the dataset: it names column %s twice: name it once", r.Table, column)
+		}
 	}
 	if err := l.begin(ctx); err != nil {
 		return err

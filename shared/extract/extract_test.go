@@ -306,4 +306,7 @@ func TestKeyOfTheDatasetMustExist(t *testing.T) {
 	r.Settings.Key = []string{"customerNumber"}
 	_, err := e.Extract(context.Background(), r)
 	require.ErrorContains(t, err, "the key in the dataset: no column customerNumber (there are: customer, product")
+	r.Settings.Key = []string{"customer", "customer"}
+	_, err = e.Extract(context.Background(), r)
+	require.ErrorContains(t, err, "the key in the dataset: it names column customer twice: name it once")
 }
