@@ -35,7 +35,7 @@ func (memory) Put(context.Context, string, io.Reader) error                 { re
 
 // benchmarkShop makes a recommender for n items of dimension d with all filters on, and a thousand events: sessions of one to ten items,
 // half of them of known users.
-func benchmarkShop(b *testing.B, n, d int) (*recommender, []events.KinesisEventRecord) {
+func benchmarkShop(b testing.TB, n, d int) (*recommender, []events.KinesisEventRecord) {
 	shop, err := dataset.Load("classicmodels")
 	require.NoError(b, err)
 	random := rand.New(rand.NewPCG(1, 2))
@@ -128,7 +128,7 @@ func BenchmarkHandler(b *testing.B) {
 }
 
 // processorTime is what this process has used.
-func processorTime(b *testing.B) time.Duration {
+func processorTime(b testing.TB) time.Duration {
 	var r syscall.Rusage
 	require.NoError(b, syscall.Getrusage(syscall.RUSAGE_SELF, &r))
 	return time.Duration(r.Utime.Nano() + r.Stime.Nano())

@@ -9,8 +9,8 @@ import (
 // Of a function's memory, models get so much; the rest is for batches, the program and what is not collected yet.
 const modelShare = 0.7
 
-// Bytes of an item beside its embedding: id, name, bias, stock, category, its places in maps and lists; and of its co-occurrences (50 × 8).
-// Measured at 100,000 items: 178 and 400.
+// Bytes of an item beside its embedding: four strings of 16 bytes and their text, its entry in the map of ids, bias, length, category, place of its
+// similar items; and 50 co-occurrences of 8 bytes.
 const (
 	itemBytes     = 200
 	togetherBytes = 400

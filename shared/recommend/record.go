@@ -51,7 +51,7 @@ func Records(version, itemField string, events []Event, answers []Answer, now ti
 	for n, e := range events {
 		added := event.Answer{
 			Seed: answers[n].Seed, Strategy: answers[n].Strategy,
-			Lineage: event.Lineage{EventID: e.ID, RecommendationID: recommendationID(e.ID, version), ModelVersion: version, Variant: cmp.Or(e.Variant, experiment.Active), GeneratedAt: now},
+			Lineage: event.Lineage{EventID: e.ID, RecommendationID: recommendationID(e.ID, version, answers[n].Strategy), ModelVersion: version, Variant: cmp.Or(e.Variant, experiment.Active), GeneratedAt: now},
 		}
 		for _, i := range answers[n].Items {
 			added.Recommended = append(added.Recommended, event.Recommended{ID: i.ID, Score: i.Score, Why: i.Why, Because: i.Because})
@@ -68,8 +68,9 @@ func Records(version, itemField string, events []Event, answers []Answer, now ti
 	return records, nil
 }
 
-// recommendationID is the same whenever the same event is answered by the same model: a retry makes no second recommendation.
-func recommendationID(eventID, modelVersion string) string {
-	sum := sha256.Sum256([]byte(eventID + "\x00" + modelVersion))
+// recommendationID is the same whenever the same event is answered by the same model: a retry makes no second recommendation. By popularity,
+// because the database was down, it is another one.
+func recommendationID(eventID, modelVersion, strategy string) string {
+	sum := sha256.Sum256([]byte(eventID + "\x00" + modelVersion + "\x00" + strategy))
 	return hex.EncodeToString(sum[:16])
 }
