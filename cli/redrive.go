@@ -13,7 +13,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/millrace/millrace/shared/event"
-	"github.com/millrace/millrace/shared/lake"
 	"github.com/millrace/millrace/shared/quarantine"
 	"github.com/millrace/millrace/shared/redrive"
 )
@@ -47,7 +46,7 @@ rejected again stays, with the new reason. The exit status is 1 if anything coul
 			if dryRun {
 				s.foretell(list)
 			} else {
-				err = redrive.Send(cmd.Context(), s.lake, s.recommender, list, string(lake.NewRun(now)))
+				err = redrive.Send(cmd.Context(), s.lake, s.recommender, list, now.UTC().Format(time.RFC3339Nano))
 			}
 			out := summarize(list)
 			err = errors.Join(err, o.show(cmd.OutOrStdout(), out, func(w io.Writer) { out.print(w, dryRun) }))

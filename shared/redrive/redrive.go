@@ -181,7 +181,8 @@ type Invoke func(context.Context, events.KinesisEvent) (events.KinesisEventRespo
 
 // Send invokes the function with what waits, object by object or, of the quarantine, many at once, and moves what was answered to Done.
 // The objects say what became of them. It ends at the first invocation that fails: the next would fail as well. Interrupted at any
-// moment, it has lost nothing, and what it sends again is the same events.
+// moment, it has lost nothing, and what it sends again is the same events. The name is of this redrive alone: by it an object that the
+// function has rejected now is told from one that it rejected before.
 func Send(ctx context.Context, store lake.Store, invoke Invoke, list []*Object, name string) error {
 	for _, parcel := range parcels(list) {
 		if err := send(ctx, store, invoke, parcel, name); err != nil {
