@@ -23,6 +23,9 @@ const (
 	UsersCSV = "users.csv"
 )
 
+// maxDerived is the greatest dimension whose Gramian, of d² numbers, is computed here: 32 MB.
+const maxDerived = 2048
+
 // maxLine bounds a row: 16,000 numbers of 20 digits and as much again.
 const maxLine = 1 << 20
 
@@ -145,6 +148,9 @@ func (b *boundedLines) Read(p []byte) (int, error) {
 // looked at weighs, all together, as much as one item that was, and λ is a tenth of an item's mean squared length.
 func (a *Artifact) derivedEncoder(ctx context.Context) (*features.Encoder, error) {
 	d := a.Manifest.Dimension
+	if d > maxDerived {
+		return nil, fmt.Errorf("model %s: no %s, and with dimension %d none is derived (at most %d)", a.Manifest.Version, EncoderFile, d, maxDerived)
+	}
 	gramian, mean := make([]float64, d*d), make([]float64, d)
 	items, users := 0, 0
 	for e, err := range a.Items(ctx) {
