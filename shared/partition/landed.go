@@ -41,7 +41,7 @@ func readFile(ctx context.Context, s lake.Store, f lake.File, cols []schema.Colu
 func openLanded(ctx context.Context, s lake.Store, f lake.File, do func(batches) error) (err error) {
 	body, err := lake.Open(ctx, s, f)
 	if err != nil {
-		return err
+		return missing(err)
 	}
 	defer func() { err = errors.Join(err, body.Close()) }()
 	src := bufio.NewReaderSize(body, 64<<10)
@@ -62,6 +62,14 @@ func openLanded(ctx context.Context, s lake.Store, f lake.File, do func(batches)
 	}
 	_, err = io.Copy(io.Discard, src) // what an Avro reader leaves is part of the SHA-256
 	return err
+}
+
+// missing adds the remedy where the file is not there.
+func missing(err error) error {
+	if !errors.Is(err, lake.ErrNotFound) {
+		return err
+	}
+	return fmt.Errorf("%w: put it back, or remove the manifest that lists it and land the run again", err)
 }
 
 func openParquet(ctx context.Context, s lake.Store, f lake.File, do func(batches) error) (err error) {

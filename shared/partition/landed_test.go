@@ -169,7 +169,7 @@ func TestWhatAManifestByHandGivesIsChecked(t *testing.T) {
 		"checksum":       {key + `, "rows": 2, "checksum": {"rows": 2, "sum_crc32": "1", "sum_crc32_squared": "1"}}`, "correct the manifest, or leave the checksum out"},
 		"elsewhere":      {`{"key": "raw/other/dt=2026-11-22/run=20261122T020000Z/a.parquet"}`, "it is not below raw/sensors/dt=2026-11-22/run=20261122T020000Z/, where the files of this manifest belong: move it there"},
 		"out of the way": {`{"key": "` + sensorsDir + `../../a.parquet"}`, "it is not below"},
-		"no such file":   {list("b.parquet"), "no such object"},
+		"no such file":   {list("b.parquet"), "no such object: put it back, or remove the manifest that lists it and land the run again"},
 		"listed twice":   {list("a.parquet", "a.parquet"), "a.parquet: the manifest lists it twice: list it once"},
 		"no files":       {"", "lists neither columns nor files"},
 	} {

@@ -94,7 +94,7 @@ func (t *table) identify(ctx context.Context, s lake.Store, f *lake.File) (err e
 	}
 	body, _, err := s.Get(ctx, f.Key)
 	if err != nil {
-		return err
+		return missing(err)
 	}
 	defer func() { err = errors.Join(err, body.Close()) }()
 	hash := sha256.New()
