@@ -61,6 +61,9 @@ const (
 	sessionShare = 0.1 // of sessions, the latest: twice
 )
 
+// leaveOut is the method of a hold-out by chance.
+const leaveOut = "leave_out"
+
 // parts are the three sets that must not mix. fit ∪ validation = rest; rest ∪ test = everything, less the held-out pairs
 // that nothing learned from the other side could answer.
 type parts struct {
@@ -102,7 +105,7 @@ func (p *problem) split() (parts, error) {
 		// Choosing settings on the test pairs instead would make the figures worthless.
 		return parts{}, fmt.Errorf("%w (three for a validation part besides)", ErrTooFew)
 	}
-	q.about.Method, q.about.Reason = "leave_out", why+": some items of every user are held out"
+	q.about.Method, q.about.Reason = leaveOut, why+": some items of every user are held out"
 	return q, nil
 }
 

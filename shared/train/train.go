@@ -89,7 +89,7 @@ func Run(ctx context.Context, in Input, s Settings, progress func(Progress)) (mo
 	if err != nil {
 		return model.Content{}, fmt.Errorf("train: %w", err)
 	}
-	t := &tuner{validation: parts.validation, settings: s, progress: progress}
+	t := &tuner{validation: parts.validation, byChance: parts.about.Method == leaveOut, settings: s, progress: progress}
 	best, epochs, err := t.search(ctx)
 	if err != nil {
 		return model.Content{}, fmt.Errorf("train: tuning: %w", err)

@@ -33,6 +33,10 @@ const (
 	// tooFar below the best trial after as many epochs is not made good by more epochs.
 	tooFar = 0.9
 
+	// asGood of the best merit is as good, where what is held out is any part of the rows: of settings that differ by no more than about a
+	// standard error the more regularized is chosen (Breiman et al. 1984). What comes tomorrow is less like the rest than such a part is.
+	asGood = 0.99
+
 	// searchDimension is where α0 and λ are searched: their optimum hardly moves with d, the cost grows with d².
 	searchDimension = 32
 	// minDimension and maxDimension bound the search for d; above, the gain per second is small and --dim decides.
@@ -78,6 +82,7 @@ func (p point) config(epochs int, seed uint64) als.Config {
 
 type tuner struct {
 	validation exam
+	byChance   bool // what is held out is any part of the rows, not the latest
 	settings   Settings
 	progress   func(Progress)
 
@@ -120,6 +125,11 @@ func (t *tuner) search(ctx context.Context) (point, int, error) {
 		}
 		best.point.dimension = t.settings.Dimension
 	}
+	if t.byChance && err == nil {
+		if best, err = t.regularizeMore(ctx, best); err != nil && !errors.Is(err, errBudget) {
+			return point{}, 0, err
+		}
+	}
 	return best.point, best.result.Epochs, nil
 }
 
@@ -157,6 +167,23 @@ func (t *tuner) explore(ctx context.Context) error {
 		return err
 	}
 	return t.compareSessions(ctx)
+}
+
+// regularizeMore raises λ, a few times, as long as the result is as good as the best.
+func (t *tuner) regularizeMore(ctx context.Context, best tried) (tried, error) {
+	chosen := best
+	for range walkRounds {
+		to := alongLambda(chosen.point, fineStep)
+		if err := t.try(ctx, to); err != nil {
+			return chosen, err
+		}
+		next := t.trials[slices.IndexFunc(t.trials, func(done tried) bool { return done.point == to })]
+		if next.result.Epochs == 0 || merit(next.result.Validation) < asGood*merit(best.result.Validation) {
+			break
+		}
+		chosen = next
+	}
+	return chosen, nil
 }
 
 // walk climbs along λ and α0 in turn until neither is better a step away.
