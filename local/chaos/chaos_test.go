@@ -57,7 +57,9 @@ func survive(t *testing.T, path string, seed uint64) {
 				user = fmt.Sprint(100 + random.IntN(40))
 			}
 			s.put(n, user, random.IntN(20) > 0)
-			time.Sleep(time.Duration(random.IntN(20)) * time.Millisecond)
+			if random.IntN(20) == 0 { // bursts, so that batches have several events
+				time.Sleep(time.Duration(random.IntN(400)) * time.Millisecond)
+			}
 		}
 	}()
 	n := &nemesis{system: s, random: rand.New(rand.NewPCG(seed, 3)), did: map[string]int{}}

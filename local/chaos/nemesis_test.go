@@ -11,6 +11,7 @@ import (
 	"time"
 
 	toxiproxy "github.com/Shopify/toxiproxy/v2"
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
 	"github.com/millrace/millrace/local/awsfake"
@@ -27,7 +28,7 @@ type nemesis struct {
 func (n *nemesis) rage(t *testing.T, d time.Duration, processes int) {
 	for end := time.Now().Add(d); time.Now().Before(end); {
 		n.sleep(10, 60)
-		switch n.random.IntN(8) {
+		switch n.random.IntN(10) {
 		case 0:
 			if n.function.Kill(n.random.IntN(processes)) {
 				n.did["kill -9"]++
@@ -57,11 +58,31 @@ func (n *nemesis) rage(t *testing.T, d time.Duration, processes int) {
 				first := n.random.IntN(len(open) - 1)
 				require.NoError(t, n.stream.Merge(open[first], open[first+1]))
 			}
-		case 7:
+		case 7, 8:
 			n.did["swap"]++
 			n.swap(t)
+		case 9:
+			n.did["session ended"]++
+			n.endSessions(t)
 		}
 	}
+}
+
+// endSessions lets PostgreSQL end, twice, the sessions that are about to remember what users did, as a restart or a failover does.
+func (n *nemesis) endSessions(t *testing.T) {
+	connection, err := pgx.Connect(t.Context(), n.database)
+	require.NoError(t, err)
+	_, err = connection.Exec(t.Context(), `begin; lock table millrace.user_activity in exclusive mode`)
+	require.NoError(t, err)
+	for range 2 {
+		n.sleep(50, 200)
+		_, err = connection.Exec(t.Context(), `select pg_terminate_backend(pid) from pg_locks
+			where relation = 'millrace.user_activity'::regclass and not granted and database = (select oid from pg_database where datname = current_database())`)
+		require.NoError(t, err)
+	}
+	_, err = connection.Exec(t.Context(), `commit`)
+	require.NoError(t, err)
+	require.NoError(t, connection.Close(t.Context()))
 }
 
 // partition lets the network to one service misbehave for a moment.
