@@ -40,8 +40,9 @@ type bundle struct {
 	memory, database *activemodel.Model
 }
 
-// setup loads n items, of which every third has the embedding of the one before it, and opens both ways to answer from them.
-func setup(t *testing.T, n int, blend float64) bundle {
+// setup loads n items, of which every third has the embedding of the one before it, and opens both ways to answer from them. So many in
+// a hundred are of one line, which a bound keeps out of lists.
+func setup(t *testing.T, n int, blend float64, ofOneLine int) bundle {
 	b := bundle{url: postgrestest.Database(t)}
 	var err error
 	b.store, err = vectorstore.Open(t.Context(), vectorstore.URL(b.url))
@@ -67,7 +68,9 @@ func setup(t *testing.T, n int, blend float64) bundle {
 		if k%3 == 2 {
 			e.Embedding = items[k-1].Embedding
 		}
-		if line := random.IntN(4); line > 0 {
+		if line := random.IntN(4); random.IntN(100) < ofOneLine {
+			e.Features["line"] = "line 1"
+		} else if line > 0 {
 			e.Features["line"] = fmt.Sprint("line ", line)
 		}
 		items, embeddings = append(items, e), append(embeddings, e.Embedding...)
@@ -166,12 +169,16 @@ func requireSame(t require.TestingT, want, got []recommend.Answer) {
 func TestAnswersFromTheDatabaseAreThoseFromMemory(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		items int
-		blend float64
-	}{"many": {400, 0}, "with co-occurrences": {300, 2}, "fewer than asked for": {4, 0}, "more than are kept by popularity": {1200, 0}} {
+		items     int
+		blend     float64
+		ofOneLine int
+	}{
+		"many": {400, 0, 0}, "with co-occurrences": {300, 2, 0}, "fewer than asked for": {4, 0, 0}, "more than are kept by popularity": {1200, 0, 0},
+		"nearly all of one line": {600, 0, 97}, "nearly all of one line, with co-occurrences": {600, 2, 97},
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := setup(t, c.items, c.blend)
+			b := setup(t, c.items, c.blend, c.ofOneLine)
 			rapid.Check(t, func(r *rapid.T) {
 				list := requests(t.Context(), r, b.memory, c.items)
 				want, err := b.memory.Answers(t.Context(), list)
@@ -207,7 +214,7 @@ func TestAnswersFromTheDatabaseAreThoseFromMemory(t *testing.T) {
 func TestAnIndexKeepsEveryRuleAndFillsEveryList(t *testing.T) {
 	t.Parallel()
 	const n = 3000
-	b := setup(t, n, 0)
+	b := setup(t, n, 0, 90)
 	postgrestest.Exec(t, b.url, `create index on millrace.item_v1 using hnsw (embedding vector_ip_ops);
 		create index on millrace.item_v1 using hnsw (embedding vector_cosine_ops); analyze millrace.item_v1;
 		alter role current_user set enable_seqscan = off`)
