@@ -26,6 +26,9 @@ const (
 	maxEntry      = 64 << 10 // of a dictionary; 1,024 rows are read at once
 )
 
+// plainDictionary is what older programs call a page of indexes into a dictionary.
+const plainDictionary format.Encoding = 2
+
 // ErrScreened says that a file asks for more memory than any honest one would.
 var ErrScreened = errors.New("it asks for more memory than a model's table needs")
 
@@ -196,7 +199,7 @@ func (s *screen) data(h *format.PageHeader, codec format.CompressionCodec, leaf 
 		}
 	}
 	switch encoding {
-	case format.RLEDictionary, format.PlainDictionary:
+	case format.RLEDictionary, plainDictionary:
 		if len(unpacked) == 0 {
 			return nil
 		}
@@ -222,7 +225,7 @@ func (s *screen) unpack(codec format.CompressionCodec, packed []byte, size int) 
 	if cap(s.page) < size+1 {
 		s.page = make([]byte, size+1)
 	}
-	out := s.page[:0]
+	var out []byte
 	switch codec {
 	case format.Uncompressed:
 		out = packed
