@@ -44,7 +44,7 @@ type Outcome struct {
 type Verdict struct {
 	Lost       int // acknowledged, and not answered, remembered or put aside
 	Phantom    int // answered, remembered or put aside, and never acknowledged so
-	Duplicates int // there under an event_id that is not its own, remembered twice, or recommended to in two ways by one model
+	Duplicates int // there under an event_id that is not its own, remembered twice, or recommended to in two ways by one model and strategy
 	Mixed      int // invocations that answered by more than one model version
 	Regressed  int // invocations that answered by a version that was not active any more when they began
 	Stuck      int // records that are neither done nor will be
@@ -72,6 +72,7 @@ type line struct {
 	EventID          string `json:"event_id"`
 	RecommendationID string `json:"recommendation_id"`
 	ModelVersion     string `json:"model_version"`
+	Strategy         string `json:"strategy"`
 	N                *int   `json:"n"`
 	RecommendedItems []any  `json:"recommended_items"`
 }
@@ -130,7 +131,7 @@ func (v *Verdict) checkLines(o Outcome) {
 	for n, a := range o.Activations {
 		order[a.Version] = n
 	}
-	answers := map[string]string{}  // recommendation id by event and version
+	answers := map[string]string{}  // recommendation id by event, version and strategy
 	versions := map[string]string{} // by invocation
 	blamed := map[string]bool{}     // invocations
 	answered := map[string]bool{}   // event ids
@@ -154,7 +155,7 @@ func (v *Verdict) checkLines(o Outcome) {
 			continue
 		}
 		answered[r.EventID] = true
-		if key := r.EventID + " " + r.ModelVersion; answers[key] == "" {
+		if key := r.EventID + " " + r.ModelVersion + " " + r.Strategy; answers[key] == "" {
 			answers[key] = r.RecommendationID
 		} else if answers[key] != r.RecommendationID {
 			v.blame(&v.Duplicates, "event %s was recommended to as %s and as %s by one model", r.EventID, answers[key], r.RecommendationID)
