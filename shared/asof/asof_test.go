@@ -345,3 +345,16 @@ func TestAnyHistoryIsReadAsTheDatabaseHadIt(t *testing.T) {
 		require.ElementsMatch(r, slices.Collect(maps.Values(database)), texts(r, s, tables["orders"]))
 	})
 }
+
+func TestAKeyThatDoesNotTellRowsApartIsRefused(t *testing.T) {
+	t.Parallel()
+	twice := tuesday
+	twice.rows = append(twice.rows, laketest.Row(4, "e", 20))
+	s, got, err := table(t, monday, twice)
+	require.NoError(t, err)
+	for _, err = range got.Each(t.Context(), s, enough) {
+	}
+	require.ErrorContains(t, err, "two rows of 20261117T")
+	require.ErrorContains(t, err, "have the same key (id)")
+	require.ErrorIs(t, err, asof.ErrRefresh)
+}

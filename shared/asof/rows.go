@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"math/big"
+	"strings"
 
 	"github.com/millrace/millrace/shared/lake"
 	"github.com/millrace/millrace/shared/laketable"
@@ -19,11 +20,11 @@ var ErrMemory = errors.New("not enough memory for the keys of changed rows")
 const keyBytes = 64
 
 // Each gives the rows, each file verified against its marker (see package laketable). Newer days come first, and a key
-// that was there is not given again. The keys of all days but the oldest are remembered, in at most keys bytes. A row is
+// that was there is not given again; twice on one day, it does not tell rows apart, and that is an error. The keys of all days but the oldest are remembered, in at most keys bytes. A row is
 // valid until the next; a pair with an error is the last.
 func (t *Table) Each(ctx context.Context, s lake.Store, keys int) iter.Seq2[schema.Row, error] {
 	return func(yield func(schema.Row, error) bool) {
-		seen, left := map[string]bool{}, keys
+		seen, left := map[string]int{}, keys // the day of a key
 		var key []byte
 		row := make(schema.Row, len(t.Columns))
 		for i, day := range t.Days {
@@ -37,15 +38,19 @@ func (t *Table) Each(ctx context.Context, s lake.Store, keys int) iter.Seq2[sche
 					t.arrange(row, stored, i)
 					if len(t.Days) > 1 {
 						key = t.appendKey(key[:0], row)
-						if seen[string(key)] {
+						if newer, is := seen[string(key)]; is && newer == i {
+							yield(nil, fmt.Errorf("table %s: two rows of %s have the same key (%s), so the newest of them cannot be told: name a key in the dataset file that tells rows apart, then %w",
+								t.Name, day.Run, strings.Join(t.Key, ", "), ErrRefresh))
+							return
+						} else if is {
 							continue
 						}
-						if !oldest { // within a day each key is there once
+						if !oldest {
 							if left -= keyBytes + len(key); left < 0 {
 								yield(nil, t.tooManyChanges(keys, keyBytes+len(key)))
 								return
 							}
-							seen[string(key)] = true
+							seen[string(key)] = i
 						}
 					}
 					if !yield(row, nil) {

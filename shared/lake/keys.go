@@ -126,10 +126,14 @@ func Partition(column, value string, null bool) string {
 }
 
 // Escape percent-encodes what Hive encodes in a path (FileUtils.escapePathName), and leaves
-// other bytes, UTF-8 included, as they are. The empty string becomes NullPartition, as in Hive.
+// other bytes, UTF-8 included, as they are. The empty string becomes NullPartition, as in Hive; "." and "..", which are no names
+// in a directory, have their points encoded.
 func Escape(s string) string {
-	if s == "" {
+	switch s {
+	case "":
 		return NullPartition
+	case ".", "..":
+		return strings.Repeat("%2E", len(s))
 	}
 	var b strings.Builder
 	for i := range len(s) {

@@ -32,6 +32,8 @@ func TestRunIsTheScheduledTime(t *testing.T) {
 
 func TestKeysFollowTheGrammar(t *testing.T) {
 	t.Parallel()
+	require.Equal(t, "raw/%2E%2E/", lake.RawRoot(".."))
+	require.Equal(t, "curated/a..b/", lake.CuratedRoot("a..b"))
 	run := lake.NewRun(time.Date(2026, 11, 22, 2, 0, 0, 0, time.UTC))
 	require.Equal(t, "raw/ratings/dt=2026-11-22/run=20261122T020000Z/part-00003.avro", lake.RawPart("ratings", run, 3))
 	require.Equal(t, "raw/ratings/dt=2026-11-22/run=20261122T020000Z/_MANIFEST.json", lake.RawMarker("ratings", run))
