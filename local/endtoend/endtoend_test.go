@@ -133,6 +133,8 @@ func TestRowsBecomeRecommendations(t *testing.T) {
 	})
 	t.Run("the model beats popularity and every product and customer is in it", func(t *testing.T) { s.modelIsGood(t, first) })
 	t.Run("events become recommendations", func(t *testing.T) { s.eventsAreServed(t, first) })
+	t.Run("Athena compares two arms as counted by hand", func(t *testing.T) { s.athenaComparesAsByHand(t) })
+	t.Run("what was rejected is sent again when it is mended", func(t *testing.T) { s.rejectedEventsAreRedriven(t) })
 	t.Run("a batch of events delivered again has no second effect", func(t *testing.T) { s.repeatedBatchHasNoSecondEffect(t) })
 	t.Run("the API answers signed requests only", func(t *testing.T) { s.apiAnswers(t, first) })
 	t.Run("delivering the same again changes nothing", func(t *testing.T) { s.repeatsChangeNothing(t, first) })
@@ -578,4 +580,6 @@ func (s *system) nextDaySwaps(t *testing.T, first string) {
 		r := bySession(s.lines(t, "recommendations/"), "after-rollback")
 		return r != nil && r["model_version"] == first
 	})
+	s.trafficIsSplit(t, first, second)
+	s.activityIsReplayed(t, second)
 }
