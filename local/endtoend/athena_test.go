@@ -188,7 +188,7 @@ func athenaJoinsTheSame(t *testing.T, cloud aws.Config, workgroup string) {
 		}
 		document, err := os.ReadFile("../../docs/operations.md")
 		require.NoError(t, err)
-		_, query, ok := strings.Cut(string(document), "```sql\n")
+		_, query, ok := strings.Cut(string(document), " In Athena:\n\n```sql\n")
 		require.True(t, ok)
 		query, _, _ = strings.Cut(query, "```")
 		replaced := strings.NewReplacer("FROM orders", `FROM "from"`, "ordernumber", "code", "2026-11-01", runs[0].Date(), "2026-11-22", run.Date()).Replace(query)

@@ -37,13 +37,14 @@ func (s *system) rejectedEventsAreRedriven(t *testing.T) {
 		return false
 	}
 	s.eventually("the event in quarantine", find)
+	key := file.Key()
 	var result struct {
 		Counts  map[string]int
 		Objects []struct{ Key, Outcome, Reason string }
 	}
-	s.millrace(&result, "redrive", "--dry-run", "--prefix", file.Key())
+	s.millrace(&result, "redrive", "--dry-run", "--prefix", key)
 	require.Equal(t, map[string]int{"rejected": 1}, result.Counts)
-	s.millrace(&result, "redrive", "--prefix", file.Key())
+	s.millrace(&result, "redrive", "--prefix", key)
 	require.Equal(t, map[string]int{"rejected": 1}, result.Counts)
 	require.Contains(t, result.Objects[0].Reason, "many")
 	require.True(t, find(), "it stays")
@@ -55,7 +56,7 @@ func (s *system) rejectedEventsAreRedriven(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, s.lake.Put(ctx, file.Key(), strings.NewReader(string(text))))
 	result.Counts = nil
-	s.millrace(&result, "redrive", "--prefix", file.Key())
+	s.millrace(&result, "redrive", "--prefix", key)
 	require.Equal(t, map[string]int{"redriven": 1}, result.Counts)
 	s.eventually("its record", func() bool {
 		r := bySession(s.lines(t, "recommendations/"), session)
@@ -63,7 +64,7 @@ func (s *system) rejectedEventsAreRedriven(t *testing.T) {
 	})
 	require.False(t, find())
 	result.Counts = nil
-	s.millrace(&result, "redrive", "--prefix", file.Key())
+	s.millrace(&result, "redrive", "--prefix", key)
 	require.Empty(t, result.Counts, "once")
 }
 
