@@ -40,11 +40,23 @@ type content struct {
 	TS     string `json:"ts"`
 }
 
-// slow is the time after which a job is not repeated: what takes minutes is behind by more than any spread.
+// slow is the time beyond which a job is not run on a larger table: what takes a minute there is behind by more than any spread.
 const slow = 50 * time.Second
 
-func (m *measured) slow() bool {
-	return len(m.samples) > 0 && m.samples[0].seconds > slow.Seconds()
+// tooSlow says so of a job that was measured on a smaller table.
+func (r *round) tooSlow(name string, rows int) error {
+	if r == nil {
+		return nil
+	}
+	n := slices.IndexFunc(r.jobs, func(m *measured) bool { return m.name == name })
+	if n < 0 || len(r.jobs[n].samples) == 0 {
+		return nil
+	}
+	expected := r.jobs[n].median(func(s sample) float64 { return s.seconds }) * float64(rows) / float64(r.rows)
+	if expected < slow.Seconds() {
+		return nil
+	}
+	return fmt.Errorf("not run: %.0f s at the rate of %s rows", expected, thousands(r.rows))
 }
 
 // round is all jobs on a table of so many rows.
@@ -71,17 +83,18 @@ func measureAll(ctx context.Context, o options) (err error) {
 	in := inputs{self: self, python: python, dir: filepath.Join(o.root, "bench", "peers"), server: s, raw: filepath.Join(o.dir, "raw"), tsv: filepath.Join(o.dir, "ratings.tsv")}
 	defer func() { err = errors.Join(err, os.RemoveAll(in.raw), os.RemoveAll(in.tsv)) }()
 	var rounds []*round
+	var before *round
 	for _, rows := range o.rows {
-		r, err := in.round(ctx, o, rows)
+		r, err := in.round(ctx, o, rows, before)
 		if err != nil {
 			return fmt.Errorf("%d rows: %w", rows, err)
 		}
-		rounds = append(rounds, r)
+		rounds, before = append(rounds, r), r
 	}
 	return publish(ctx, o, in, rounds)
 }
 
-func (in inputs) round(ctx context.Context, o options, rows int) (*round, error) {
+func (in inputs) round(ctx context.Context, o options, rows int, smaller *round) (*round, error) {
 	progress("%d rows: filling the table", rows)
 	if err := in.server.fill(ctx, rows); err != nil {
 		return nil, err
@@ -97,7 +110,7 @@ func (in inputs) round(ctx context.Context, o options, rows int) (*round, error)
 		if !o.only.MatchString(j.name) {
 			continue
 		}
-		m := &measured{job: j}
+		m := &measured{job: j, failed: smaller.tooSlow(j.name, rows)}
 		if j.needs != "" {
 			if _, err := exec.LookPath(j.needs); err != nil {
 				m.failed = fmt.Errorf("%s is not installed", j.needs)
@@ -107,7 +120,7 @@ func (in inputs) round(ctx context.Context, o options, rows int) (*round, error)
 	}
 	for n := range o.repetitions {
 		for _, m := range r.jobs {
-			if m.failed != nil || m.slow() {
+			if m.failed != nil {
 				continue
 			}
 			m.failed = in.once(ctx, o, m, n == o.repetitions-1)
@@ -159,7 +172,7 @@ func (in inputs) check(ctx context.Context, kind, pattern string) (*content, err
 	return &found, json.Unmarshal(stdout.Bytes(), &found)
 }
 
-// once runs a job into an empty directory, and looks at what it wrote if it is the last time, or too slow to be repeated.
+// once runs a job into an empty directory, and looks at what it wrote if it is the last time.
 func (in inputs) once(ctx context.Context, o options, m *measured, last bool) error {
 	out := filepath.Join(o.dir, "out")
 	if err := os.RemoveAll(out); err != nil {
@@ -181,7 +194,7 @@ func (in inputs) once(ctx context.Context, o options, m *measured, last bool) er
 		cpuSeconds: (c.ProcessState.UserTime() + c.ProcessState.SystemTime()).Seconds(),
 		peakBytes:  usage.Maxrss << 10, // Linux counts in KiB
 	})
-	if !last && !m.slow() {
+	if !last {
 		return nil
 	}
 	var err error

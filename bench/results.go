@@ -75,12 +75,8 @@ func (r *round) table(b *strings.Builder) (wrong bool) {
 				wrong = wrong || strings.HasPrefix(m.name, "millrace")
 			}
 		}
-		note := m.note
-		if m.slow() {
-			note = strings.TrimPrefix(note+"; once", "; ")
-		}
 		fmt.Fprintf(b, "| %s | %.2f | %.2f | %.1f | %.0f | %.0f | %s | %s | %s |\n", m.name, rate/1e6, rate/limit,
-			m.median(func(s sample) float64 { return s.cpuSeconds }), m.median(func(s sample) float64 { return float64(s.peakBytes) })/(1<<20), float64(m.bytes)/1e6, values, types, note)
+			m.median(func(s sample) float64 { return s.cpuSeconds }), m.median(func(s sample) float64 { return float64(s.peakBytes) })/(1<<20), float64(m.bytes)/1e6, values, types, m.note)
 	}
 	return wrong
 }
