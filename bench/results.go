@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 )
 
@@ -47,9 +48,9 @@ func replace(path, text string) error {
 	head, rest, found := bytes.Cut(before, []byte(begin))
 	_, tail, _ := bytes.Cut(rest, []byte(end+"\n"))
 	if !found && len(head) > 0 {
-		head = append(head, '\n')
+		text = "\n" + text
 	}
-	return os.WriteFile(path, append(append(head, text...), tail...), 0o644)
+	return os.WriteFile(path, slices.Concat(head, []byte(text), tail), 0o644)
 }
 
 // table writes one round; wrong says that a job of millrace's wrote other values.

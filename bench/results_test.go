@@ -13,7 +13,7 @@ func TestResultsTakeThePlaceOfTheLast(t *testing.T) {
 	if err := os.WriteFile(path, []byte("# Results\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	for _, figure := range []string{"one", "two"} {
+	for _, figure := range []string{"one", "two, which is longer"} {
 		if err := replace(path, begin+"\n"+figure+"\n"+end+"\n"); err != nil {
 			t.Fatal(err)
 		}
@@ -26,7 +26,7 @@ func TestResultsTakeThePlaceOfTheLast(t *testing.T) {
 		}
 	}
 	after, _ := os.ReadFile(path)
-	if want := "# Results\n\n" + begin + "\ntwo\n" + end + "\nwhat it means\n"; string(after) != want {
+	if want := "# Results\n\n" + begin + "\ntwo, which is longer\n" + end + "\nwhat it means\n"; string(after) != want {
 		t.Errorf("got %q, want %q", after, want)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strings"
 )
 
@@ -29,9 +30,9 @@ func publish(ctx context.Context, o options, tables string) error {
 	head, rest, found := bytes.Cut(before, []byte(begin))
 	_, tail, _ := bytes.Cut(rest, []byte(end+"\n"))
 	if !found {
-		head = append(head, '\n')
+		text = "\n" + text
 	}
-	return os.WriteFile(o.results, append(append(head, text...), tail...), 0o644)
+	return os.WriteFile(o.results, slices.Concat(head, []byte(text), tail), 0o644)
 }
 
 func machine(ctx context.Context) string {

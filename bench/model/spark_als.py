@@ -42,6 +42,6 @@ def run(data, matrix, held, alpha, regularization, epochs):
 
 
 known = frame(fit)
-best = max((run(known, fit, valid, alpha, regularization, 8)[1], alpha, regularization) for alpha in (30, 100) for regularization in (0.1, 1.0, 10.0))
+best = max((run(known, fit, valid, *settings, 5)[1], *settings) for settings in ((30, 1.0), (100, 1.0), (100, 3.0)))
 seconds, recall = run(frame(train), train, test, best[1], best[2], 10)
 print(json.dumps({"dimension": d, "seconds_per_epoch": seconds, "recall": recall, "epochs": 10, "seconds_to_150": None, "settings": f"alpha {best[1]}, regParam {best[2]}"}))
