@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,8 +8,9 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strings"
+
+	"github.com/millrace/millrace/bench/results"
 )
 
 const (
@@ -29,7 +29,7 @@ func publish(ctx context.Context, o options, in inputs, rounds []*round) error {
 	b.WriteString("\n" + end + "\n")
 	fmt.Print(b.String())
 	if o.results != "" && o.only.String() == "" {
-		if err := replace(o.results, b.String()); err != nil {
+		if err := results.Replace(o.results, begin, end, b.String()); err != nil {
 			return err
 		}
 	}
@@ -37,20 +37,6 @@ func publish(ctx context.Context, o options, in inputs, rounds []*round) error {
 		return errors.New("not everything that millrace wrote is what the database has: see the column values")
 	}
 	return nil
-}
-
-// replace puts text between the marks of a file, or at its end.
-func replace(path, text string) error {
-	before, err := os.ReadFile(path)
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
-	}
-	head, rest, found := bytes.Cut(before, []byte(begin))
-	_, tail, _ := bytes.Cut(rest, []byte(end+"\n"))
-	if !found && len(head) > 0 {
-		text = "\n" + text
-	}
-	return os.WriteFile(path, slices.Concat(head, []byte(text), tail), 0o644)
 }
 
 // table writes one round; wrong says that a job of millrace's wrote other values.

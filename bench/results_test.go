@@ -1,35 +1,9 @@
 package main
 
 import (
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 )
-
-func TestResultsTakeThePlaceOfTheLast(t *testing.T) {
-	t.Parallel()
-	path := filepath.Join(t.TempDir(), "RESULTS.md")
-	if err := os.WriteFile(path, []byte("# Results\n"), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	for _, figure := range []string{"one", "two, which is longer"} {
-		if err := replace(path, begin+"\n"+figure+"\n"+end+"\n"); err != nil {
-			t.Fatal(err)
-		}
-		after, _ := os.ReadFile(path)
-		if figure == "one" {
-			err := os.WriteFile(path, append(after, "what it means\n"...), 0o644)
-			if err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	after, _ := os.ReadFile(path)
-	if want := "# Results\n\n" + begin + "\ntwo, which is longer\n" + end + "\nwhat it means\n"; string(after) != want {
-		t.Errorf("got %q, want %q", after, want)
-	}
-}
 
 // A fast job that writes something else must not look like a fast job.
 func TestWrongValuesShow(t *testing.T) {

@@ -1,14 +1,14 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"os"
 	"os/exec"
 	"runtime"
-	"slices"
 	"strings"
+
+	"github.com/millrace/millrace/bench/results"
 )
 
 const (
@@ -23,16 +23,7 @@ func publish(ctx context.Context, o options, tables string) error {
 	if o.results == "" {
 		return nil
 	}
-	before, err := os.ReadFile(o.results)
-	if err != nil {
-		return err
-	}
-	head, rest, found := bytes.Cut(before, []byte(begin))
-	_, tail, _ := bytes.Cut(rest, []byte(end+"\n"))
-	if !found {
-		text = "\n" + text
-	}
-	return os.WriteFile(o.results, slices.Concat(head, []byte(text), tail), 0o644)
+	return results.Replace(o.results, begin, end, text)
 }
 
 func machine(ctx context.Context) string {

@@ -177,7 +177,7 @@ func (t *tuner) regularizeMore(ctx context.Context, best tried) (tried, error) {
 		if err := t.try(ctx, to); err != nil {
 			return chosen, err
 		}
-		next := t.trials[slices.IndexFunc(t.trials, func(done tried) bool { return done.point == to })]
+		next := t.trials[t.find(to)]
 		if next.result.Epochs == 0 || merit(next.result.Validation) < asGood*merit(best.result.Validation) {
 			break
 		}
@@ -308,7 +308,7 @@ func (t *tuner) compareSessions(ctx context.Context) error {
 
 // ask measures a point by factors that another of the same training has.
 func (t *tuner) ask(ctx context.Context, factors als.Factors, p point, epochs int) error {
-	if t.tried(p) {
+	if t.find(p) >= 0 {
 		return nil
 	}
 	if err := t.checkBudget(); err != nil {
@@ -325,8 +325,9 @@ func (t *tuner) ask(ctx context.Context, factors als.Factors, p point, epochs in
 	return nil
 }
 
-func (t *tuner) tried(p point) bool {
-	return slices.ContainsFunc(t.trials, func(done tried) bool { return done.point == p })
+// find is the position of a point's trial, -1 before it was tried.
+func (t *tuner) find(p point) int {
+	return slices.IndexFunc(t.trials, func(done tried) bool { return done.point == p })
 }
 
 func (t *tuner) checkBudget() error {
@@ -392,7 +393,7 @@ func (t *tuner) largestDimension() int {
 
 // try measures one setting, once. The error is the context's or errBudget; a setting that cannot be trained is a failed trial.
 func (t *tuner) try(ctx context.Context, p point) error {
-	if t.tried(p) {
+	if t.find(p) >= 0 {
 		return nil
 	}
 	if err := t.checkBudget(); err != nil {
