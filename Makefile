@@ -89,11 +89,8 @@ bench-model: ## Models on public data in ../shared/data beside other libraries, 
 	@GOEXPERIMENT=simd .local/bench-model/model --dimensions $(or $(DIMENSIONS),64$(comma)128$(comma)256)
 
 .PHONY: bench-stream
-bench-stream: ## The recommender: in memory, with PostgreSQL, pgvector's HNSW and Firehose, its cold start (ten minutes; eval "$(make env)" first)
-	cd functions/recommender && GOEXPERIMENT=simd go test -run '^$$' -bench Handler -benchtime 3s -cpu 1 .
-	cd shared && GOEXPERIMENT=simd go test -run '^$$' -bench FoldIn -cpu 1 ./foldin
-	@cd functions/recommender && BENCH_STREAM=$(or $(ITEMS),10000$(comma)100000) GOEXPERIMENT=simd go test -count=1 -run '^TestFigures$$' -timeout 1h -v .
-	@GOEXPERIMENT=simd go run ./bench/loader --items $(or $(ITEMS),100000$(comma)1000000)
+bench-stream: ## The recommender, pgvector's HNSW, cold starts, the loader, with servers of its own, into bench/RESULTS.md (half an hour; ITEMS=10000 to try)
+	@go run ./local with-servers go run ./bench/stream --items $(or $(ITEMS),10000$(comma)100000$(comma)1000000)
 
 comma := ,
 

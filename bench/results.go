@@ -13,23 +13,17 @@ import (
 	"github.com/millrace/millrace/bench/results"
 )
 
-const (
-	begin = "<!-- bench-batch: written by make bench-batch -->"
-	end   = "<!-- /bench-batch -->"
-)
-
 // publish prints the results, and puts them between the marks of the results file if all jobs were measured.
 func publish(ctx context.Context, o options, in inputs, rounds []*round) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s\n\n%s\n", begin, in.machine(ctx, o))
+	b.WriteString(in.machine(ctx, o))
 	wrong := false
 	for _, r := range rounds {
 		wrong = r.table(&b) || wrong
 	}
-	b.WriteString("\n" + end + "\n")
-	fmt.Print(b.String())
+	results.Print("batch", b.String())
 	if o.results != "" && o.only.String() == "" {
-		if err := results.Replace(o.results, begin, end, b.String()); err != nil {
+		if err := results.Publish(o.results, "batch", b.String()); err != nil {
 			return err
 		}
 	}

@@ -31,17 +31,19 @@ const weightUsage = "share of the users that get the treatment, from 0 to 1"
 func newExperimentStart(o *options) *cobra.Command {
 	var control, treatment string
 	var weight float64
+	var anyway bool
 	cmd := &cobra.Command{
 		Use:   "start --control VERSION --treatment VERSION",
-		Short: "Start an experiment of two versions that are in the database (millrace status shows them)",
+		Short: "Start an experiment of two published versions; what is not in the database is loaded first",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return o.experiment(cmd, map[string]any{"do": "start", "control": control, "treatment": treatment, "weight": weight}, "")
+			return o.experiment(cmd, map[string]any{"do": "start", "control": control, "treatment": treatment, "weight": weight, "anyway": anyway}, "")
 		},
 	}
 	cmd.Flags().StringVar(&control, "control", "", "the version to compare with")
 	cmd.Flags().StringVar(&treatment, "treatment", "", "the version to try")
 	cmd.Flags().Float64Var(&weight, "weight", 0.5, weightUsage)
+	cmd.Flags().BoolVar(&anyway, "anyway", false, "though the trainer rejected one of them")
 	required(cmd, "control", "treatment")
 	return cmd
 }

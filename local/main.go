@@ -34,7 +34,7 @@ func newCommand() *cobra.Command {
 		SilenceUsage:  true,
 	}
 	root.AddCommand(upCommand(), downCommand(), statusCommand(), envCommand(), mysqlServeCommand())
-	root.AddCommand(demoCommand(), samCommand(), testCommand(), invokeCommand(), invokeImageCommand())
+	root.AddCommand(demoCommand(), samCommand(), testCommand(), withServersCommand(), invokeCommand(), invokeImageCommand())
 	return root
 }
 

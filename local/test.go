@@ -1,13 +1,9 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"os"
-	"os/exec"
 	"slices"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -23,25 +19,8 @@ func testCommand() *cobra.Command {
 			"The servers start on empty data in a scratch directory and stop at the end; a cloud that runs is left alone.",
 		Example:            "  go run ./local test\n  go run ./local test ./shared/lake/... -run Publish -v",
 		DisableFlagParsing: true, // they are go test's
-		RunE: func(cmd *cobra.Command, args []string) (err error) {
-			s, err := settings()
-			if err != nil {
-				return err
-			}
-			if s.Dir, err = os.MkdirTemp("", "millrace-test-"); err != nil {
-				return err
-			}
-			defer func() { err = errors.Join(err, os.RemoveAll(s.Dir)) }()
-			s.MySQLDSN = "" // the tests write, which is nothing for a server of the user's own
-			s.EmulatorPort, s.PostgresPort, s.MySQLPort = 0, 0, 0
-			defer func() {
-				err = errors.Join(err, cloud.Down(context.WithoutCancel(cmd.Context()), s, cmd.OutOrStdout()))
-			}()
-			c, err := cloud.Up(cmd.Context(), s, cmd.OutOrStdout())
-			if err != nil {
-				return err
-			}
-			return runTests(cmd, s, c, args)
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return onOwnServers(cmd, func(s cloud.Settings, c *cloud.Cloud) error { return runTests(cmd, s, c, args) })
 		},
 	}
 }
@@ -52,16 +31,10 @@ func runTests(cmd *cobra.Command, s cloud.Settings, c *cloud.Cloud, args []strin
 		args = []string{"work"} // every module of go.work
 	}
 	// -count=1: what a server answers is not part of what go test's cache looks at.
-	test := exec.CommandContext(cmd.Context(), "go", append([]string{"test", "-json", "-count=1", "-timeout=20m"}, args...)...)
+	test := command(cmd.Context(), s, c, "go", append([]string{"test", "-json", "-count=1", "-timeout=20m"}, args...)...)
 	test.Dir = s.Root
-	test.Env = append(os.Environ(), "LOCAL_DIR="+s.Dir, "LOCAL_VENV_DIR="+s.VenvDir, "MILLRACE_END_TO_END=1")
-	for _, variable := range c.Env() {
-		test.Env = append(test.Env, variable.Name+"="+variable.Value)
-	}
+	test.Env = append(test.Env, "MILLRACE_END_TO_END=1")
 	test.Stderr = cmd.ErrOrStderr()
-	// An interrupt lets the tests stop the servers that they started.
-	test.Cancel = func() error { return test.Process.Signal(os.Interrupt) }
-	test.WaitDelay = 30 * time.Second
 	report, err := test.StdoutPipe()
 	if err != nil {
 		return err

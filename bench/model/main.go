@@ -13,6 +13,8 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+
+	"github.com/millrace/millrace/bench/results"
 )
 
 type options struct {
@@ -72,5 +74,10 @@ func run(ctx context.Context, args []string) error {
 	if measured == 0 {
 		return nil
 	}
-	return publish(ctx, o, text.String())
+	tables := results.Machine(ctx) + "\n" + text.String()
+	results.Print("model", tables)
+	if o.results == "" {
+		return nil
+	}
+	return results.Publish(o.results, "model", tables)
 }

@@ -10,17 +10,16 @@ import (
 
 func TestResultsTakeThePlaceOfTheLast(t *testing.T) {
 	t.Parallel()
-	const begin, end = "<!-- bench: written by make -->", "<!-- /bench -->"
 	path := filepath.Join(t.TempDir(), "RESULTS.md")
 	if err := os.WriteFile(path, []byte("# Results\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	for _, figure := range []string{"one", "two, which is longer"} {
-		if err := results.Replace(path, begin, end, begin+"\n"+figure+"\n"+end+"\n"); err != nil {
+	for _, figure := range []string{"one\n", "two, which is longer\n"} {
+		if err := results.Publish(path, "speed", figure); err != nil {
 			t.Fatal(err)
 		}
 		after, _ := os.ReadFile(path)
-		if figure == "one" {
+		if figure == "one\n" {
 			err := os.WriteFile(path, append(after, "what it means\n"...), 0o644)
 			if err != nil {
 				t.Fatal(err)
@@ -28,7 +27,8 @@ func TestResultsTakeThePlaceOfTheLast(t *testing.T) {
 		}
 	}
 	after, _ := os.ReadFile(path)
-	if want := "# Results\n\n" + begin + "\ntwo, which is longer\n" + end + "\nwhat it means\n"; string(after) != want {
+	const begin, end = "<!-- bench-speed: written by make bench-speed -->", "<!-- /bench-speed -->"
+	if want := "# Results\n\n" + begin + "\n\ntwo, which is longer\n\n" + end + "\nwhat it means\n"; string(after) != want {
 		t.Errorf("got %q, want %q", after, want)
 	}
 }

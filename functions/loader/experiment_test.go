@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/millrace/millrace/shared/lake"
+	"github.com/millrace/millrace/shared/modelloader"
 	"github.com/millrace/millrace/shared/shoptest"
 	"github.com/millrace/millrace/shared/vectorstore"
 )
@@ -62,4 +63,41 @@ func TestAnExperimentThatNobodyDecidedOrWithoutWeightIsRefused(t *testing.T) {
 		_, err := l.ask(t, text)
 		require.ErrorContains(t, err, want)
 	}
+}
+
+func TestAnExperimentLoadsWhatWasNeverActive(t *testing.T) {
+	t.Parallel()
+	l, _ := setup(t)
+	require.NoError(t, l.store.Migrate(t.Context()))
+	shoptest.Load(t, l.store, "20261123T020000Z")
+	active := shoptest.Load(t, l.store, "20261124T020000Z") // the published version is older, and nobody has loaded it
+	rejected := "20261125T020000Z-00000000"
+	publish(t, l.objects, rejected, lake.Rejected)
+	_, err := l.Handle(t.Context(), request{Command: "experiment", By: "me", Experiment: experimentRequest{Do: "start", Control: active, Treatment: rejected, Weight: new(0.1)}})
+	require.ErrorIs(t, err, modelloader.ErrRejected)
+	for _, wrong := range []string{"../raw", "nowhere"} {
+		_, err := l.Handle(t.Context(), request{Command: "experiment", By: "me", Experiment: experimentRequest{Do: "start", Control: active, Treatment: wrong, Weight: new(0.1)}})
+		require.ErrorContains(t, err, wrong)
+	}
+	started, err := l.Handle(t.Context(), request{Command: "experiment", By: "me", Experiment: experimentRequest{Do: "start", Control: version, Treatment: rejected, Weight: new(0.1), Anyway: true}})
+	require.NoError(t, err)
+	require.Equal(t, []string{version, rejected}, []string{started.Experiment.Control, started.Experiment.Treatment})
+	now, err := l.store.Serving(t.Context())
+	require.NoError(t, err)
+	for _, v := range now.Versions() {
+		items, err := l.store.Items(t.Context(), v, "", "")
+		require.NoError(t, err)
+		require.Equal(t, []string{"S10_1678"}, items.IDs)
+	}
+	pointer, err := l.store.Active(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, active, pointer.Version)
+	versions, err := l.store.Versions(t.Context())
+	require.NoError(t, err)
+	reasons := map[string]string{}
+	for _, v := range versions {
+		reasons[v.Version] = v.State + " " + v.Reason
+	}
+	require.Equal(t, "ready for an experiment, by me (though the trainer rejected it: worse than the active model)", reasons[rejected])
+	require.Equal(t, "ready for an experiment, by me", reasons[version])
 }

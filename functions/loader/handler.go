@@ -93,7 +93,7 @@ func (l *loader) do(ctx context.Context, r request) (response, error) {
 }
 
 func (l *loader) promote(ctx context.Context, r request) (response, error) {
-	if r.By == "" || r.Reason == "" || strings.ContainsAny(r.Version, "/%*") || r.Version == "" {
+	if r.By == "" || r.Reason == "" || checkVersion(r.Version) != nil {
 		return response{}, fmt.Errorf("promote %q by %q because %q: want a version, who decides it, and why", r.Version, r.By, r.Reason)
 	}
 	out, err := modelloader.Promote(ctx, l.objects, l.store, lake.ModelMarker(r.Version), modelloader.Promotion{
@@ -104,6 +104,14 @@ func (l *loader) promote(ctx context.Context, r request) (response, error) {
 	}
 	slog.WarnContext(ctx, "promoted", "version", out.Version, "activated", out.Activated, "reason", out.Reason, "replaced", out.Replaced)
 	return response{Version: out.Version, Activated: out.Activated, Reason: out.Reason, Replaced: out.Replaced, Index: out.Index}, nil
+}
+
+// checkVersion refuses what is no name of a model's folder.
+func checkVersion(version string) error {
+	if version == "" || strings.ContainsAny(version, "/%*") {
+		return fmt.Errorf("%q is no model version (millrace status shows them)", version)
+	}
+	return nil
 }
 
 func (l *loader) load(ctx context.Context, event events.EventBridgeEvent) (response, error) {

@@ -5,9 +5,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -93,14 +91,15 @@ func benchmarkShop(b testing.TB, n, d int) (*recommender, []events.KinesisEventR
 	}, records
 }
 
-// BenchmarkHandler is the recommender without its servers: parse, fold in, the best 5 and 5 similar with filters, encode. Run it with -cpu 1.
+// BenchmarkHandler is for profiles: the recommender without its servers, parse, fold in, the best 5 and 5 similar with filters, encode. Run it
+// with -cpu 1; what is published comes from TestFigures.
 func BenchmarkHandler(b *testing.B) {
 	const batch = 100
 	for _, size := range []struct{ n, d int }{{10_000, 64}, {100_000, 64}, {1_000_000, 64}} {
 		b.Run(fmt.Sprintf("%dx%d", size.n, size.d), func(b *testing.B) {
 			r, records := benchmarkShop(b, size.n, size.d)
 			b.ReportAllocs()
-			answered, before := 0, processorTime(b)
+			answered, before := 0, cpu()
 			for b.Loop() {
 				from := answered % len(records)
 				if _, err := r.Handle(b.Context(), events.KinesisEvent{Records: records[from : from+batch]}); err != nil {
@@ -109,27 +108,7 @@ func BenchmarkHandler(b *testing.B) {
 				answered += batch
 			}
 			b.ReportMetric(float64(answered)/b.Elapsed().Seconds(), "events/s")
-			b.ReportMetric(float64(answered)/(processorTime(b)-before).Seconds(), "events/cpu-s")
-
-			// One event at a time, by the clock: on a busy machine the p99 is that of the others.
-			var took []time.Duration
-			for n := range records {
-				start := time.Now()
-				if _, err := r.Handle(b.Context(), events.KinesisEvent{Records: records[n : n+1]}); err != nil {
-					b.Fatal(err)
-				}
-				took = append(took, time.Since(start))
-			}
-			slices.Sort(took)
-			b.ReportMetric(float64(took[len(took)/2].Microseconds())/1000, "p50-ms")
-			b.ReportMetric(float64(took[len(took)*99/100].Microseconds())/1000, "p99-ms")
+			b.ReportMetric(float64(answered)/(cpu()-before).Seconds(), "events/cpu-s")
 		})
 	}
-}
-
-// processorTime is what this process has used.
-func processorTime(b testing.TB) time.Duration {
-	var r syscall.Rusage
-	require.NoError(b, syscall.Getrusage(syscall.RUSAGE_SELF, &r))
-	return time.Duration(r.Utime.Nano() + r.Stime.Nano())
 }

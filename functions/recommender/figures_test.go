@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
@@ -16,11 +17,13 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/aws/aws-lambda-go/events"
+	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/firehose"
@@ -31,6 +34,7 @@ import (
 	"github.com/millrace/millrace/shared/als"
 	"github.com/millrace/millrace/shared/dataset"
 	"github.com/millrace/millrace/shared/delivery"
+	"github.com/millrace/millrace/shared/eventsource"
 	"github.com/millrace/millrace/shared/features"
 	"github.com/millrace/millrace/shared/kernel"
 	"github.com/millrace/millrace/shared/metrics"
@@ -41,8 +45,8 @@ import (
 
 const figureDimension = 64
 
-// TestFigures measures the recommender with its servers and prints Markdown tables for bench/RESULTS.md: BENCH_STREAM lists the numbers of items
-// (make bench-stream). Firehose is measured where AWS_ENDPOINT_URL names an emulator.
+// TestFigures measures the recommender with its servers and writes Markdown tables for bench/RESULTS.md to the file that BENCH_STREAM_TABLES names:
+// BENCH_STREAM lists the numbers of items (make bench-stream).
 func TestFigures(t *testing.T) {
 	asked := os.Getenv("BENCH_STREAM")
 	if asked == "" {
@@ -52,88 +56,159 @@ func TestFigures(t *testing.T) {
 	build := exec.Command("go", "build", "-tags", "lambda.norpc", "-o", program, ".")
 	out, err := build.CombinedOutput()
 	require.NoError(t, err, string(out))
-	var table strings.Builder
-	line := func(format string, arguments ...any) { fmt.Fprintf(&table, format+"\n", arguments...) }
 	before := runtime.GOMAXPROCS(1)
 	defer runtime.GOMAXPROCS(before)
-	list := numbers(t, asked)
-	line("Handler, sinks in memory, GOMAXPROCS=1; d = %d, sessions of one to ten items, half of the users known, co-occurrences, all filters on.", figureDimension)
-	line("")
-	line("| items | events/s, batches of 100 | events/CPU-s | p50 ms, one event | p99 ms, one event |")
-	line("|---:|---:|---:|---:|---:|")
-	for _, n := range list.orMillion() {
+	bandwidth := memoryBandwidth()
+
+	alone, served, through, cold := figureTables()
+	for text := range strings.SplitSeq(asked, ",") {
+		var n int
+		_, err := fmt.Sscan(text, &n)
+		require.NoError(t, err, "BENCH_STREAM")
+		t.Log(n, "items, alone")
 		r, _ := benchmarkShop(t, n, figureDimension)
 		one, _, _ := r.figures(t, n, 1, 1000)
 		_, rate, perCPU := r.figures(t, n, 100, max(10, min(200, 20_000_000/n)))
-		line("| %d | %.0f | %.0f | %.2f | %.2f |", n, rate, perCPU, milliseconds(one, 50), milliseconds(one, 99))
-	}
-	line("")
-	line("Handler with PostgreSQL, one process, GOMAXPROCS=1; d = %d, all filters on, batches of 100 unless it says one event.", figureDimension)
-	line("")
-	line("| items | searched in | Firehose | events/s | events/CPU-s | p50 ms, one event | p99 ms, one event | p50 ms, batch | p99 ms, batch | recall@5 of memory's |")
-	line("|---:|---|---|---:|---:|---:|---:|---:|---:|---:|")
-	var cold strings.Builder
-	for _, n := range list {
+		size := float64(n * figureDimension * 4)
+		alone.row("%d | %.0f | %.0f | %.2f | %.2f | %.1f | %.2f", n, rate, perCPU, milliseconds(one, 50), milliseconds(one, 99), size/1e6, size/bandwidth*1000)
+
+		t.Log(n, "items, with PostgreSQL")
 		at, store, shop := figureStore(t, n)
-		memory, err := activemodel.New(store, shop, 1<<62).Serving(t.Context())
+		memory, err := activemodel.New(store, shop, math.MaxInt64).Serving(t.Context())
 		require.NoError(t, err)
 		database, err := activemodel.New(store, shop, 0).Serving(t.Context())
 		require.NoError(t, err)
+		delivered := emulatedFirehose(t)
 		for _, c := range []struct {
 			name    string
 			serving *activemodel.Serving
 			sink    string
-		}{{"memory", memory, "discarded"}, {"memory", memory, "emulator"}, {"pgvector, HNSW", database, "discarded"}} {
-			var records recordSink = discarded{}
-			if c.sink == "emulator" {
-				if records = emulatedFirehose(t); records == nil {
-					continue
-				}
-			}
+			records recordSink
+		}{{"memory", memory, "discarded", discarded{}}, {"memory", memory, "emulator", delivered}, {"pgvector, HNSW", database, "discarded", discarded{}}} {
 			r := &recommender{
-				names: shop.Event, models: fixed{c.serving}, activity: store, records: records, quarantine: discarded{},
+				names: shop.Event, models: fixed{c.serving}, activity: store, records: c.records, quarantine: discarded{},
 				metrics: metrics.New(io.Discard, time.Now), now: time.Now,
 			}
 			one, _, _ := r.figures(t, n, 1, 400)
 			many, rate, perCPU := r.figures(t, n, 100, 40)
-			line("| %d | %s | %s | %.0f | %.0f | %.2f | %.2f | %.1f | %.1f | %s |", n, c.name, c.sink, rate, perCPU,
+			served.row("%d | %s | %s | %.0f | %.0f | %.2f | %.2f | %.1f | %.1f | %s", n, c.name, c.sink, rate, perCPU,
 				milliseconds(one, 50), milliseconds(one, 99), milliseconds(many, 50), milliseconds(many, 99), recall(t, memory.Default(), c.serving.Default(), n))
+			if c.records == delivered {
+				sustained, _ := r.throughTheMapping(t, n, 0, 100*max(10, min(200, 20_000_000/n)))
+				for _, share := range []float64{.25, .75} {
+					offered := min(share*sustained, 750) // a shard takes 1,000 a second
+					_, took := r.throughTheMapping(t, n, offered, int(10*offered))
+					through.row("%d | %.0f | %.0f | %.0f | %.0f | %.0f", n, sustained, offered, milliseconds(took, 50), milliseconds(took, 99), milliseconds(took, 100))
+				}
+			}
 		}
 		starts := coldStarts(t, program, at, n)
-		fmt.Fprintf(&cold, "| %d | %.0f | %.0f | %.0f |\n", n, milliseconds(starts, 0), milliseconds(starts, 50), milliseconds(starts, 100))
+		cold.row("%d | %.0f | %.0f | %.0f", n, milliseconds(starts, 0), milliseconds(starts, 50), milliseconds(starts, 100))
 	}
-	line("\nCold start: the program is started, reads its secret (locally), connects to PostgreSQL, reads the model into memory, answers one event and")
-	line("has delivered it; GOMAXPROCS as the machine has it, five starts.")
-	line("\n| items | least ms | median ms | most ms |\n|---:|---:|---:|---:|")
-	table.WriteString(cold.String())
-	bandwidth := memoryBandwidth()
-	line("\nThe physical limit of one pass over the items: bytes ÷ %.1f GB/s, which one core reads here. A pass answers up to 32 events.", bandwidth/1e9)
-	line("\n| items | MB | ms a pass |\n|---:|---:|---:|")
-	for _, n := range []int{10_000, 100_000, 1_000_000} {
-		line("| %d | %.1f | %.2f |", n, float64(n*figureDimension*4)/1e6, float64(n*figureDimension*4)/bandwidth*1000)
+	alone.text.WriteString(fmt.Sprintf("\nThe physical limit is one pass over the items: bytes ÷ %.1f GB/s, which one core reads here. A pass answers up to 32 events.\n", bandwidth/1e9))
+	text := alone.text.String() + served.text.String() + through.text.String() + cold.text.String()
+	fmt.Println(text)
+	if file := os.Getenv("BENCH_STREAM_TABLES"); file != "" {
+		require.NoError(t, os.WriteFile(file, []byte(text), 0o644))
 	}
-	fmt.Println(table.String())
 }
 
-// sizes are numbers of items.
-type sizes []int
+// figureTable is one of Markdown.
+type figureTable struct{ text strings.Builder }
 
-func numbers(t *testing.T, text string) (list sizes) {
-	for size := range strings.SplitSeq(text, ",") {
-		var n int
-		_, err := fmt.Sscan(size, &n)
-		require.NoError(t, err, "BENCH_STREAM")
-		list = append(list, n)
-	}
-	return list
+func newFigureTable(title, conditions, columns string) *figureTable {
+	var t figureTable
+	fmt.Fprintf(&t.text, "\n### %s\n\n%s\n\n| %s |\n|%s\n", title, conditions, columns, strings.Repeat("---:|", strings.Count(columns, "|")+1))
+	return &t
 }
 
-// orMillion adds a million items to sizes that are no mere try.
-func (s sizes) orMillion() sizes {
-	if slices.Contains(s, 100_000) {
-		return append(slices.Clone(s), 1_000_000)
+func (t *figureTable) row(format string, figures ...any) {
+	fmt.Fprintf(&t.text, "| "+format+" |\n", figures...)
+}
+
+func figureTables() (alone, served, through, cold *figureTable) {
+	conditions := fmt.Sprintf("d = %d, sessions of one to ten items, half of the users known, all filters on", figureDimension)
+	return newFigureTable("The recommender on one core",
+			"Sinks in memory: parse, fold-in, five recommendations and five similar items, JSON. GOMAXPROCS=1; "+conditions+", co-occurrences too.",
+			"items | events/s, batches of 100 | events/CPU-s | p50 ms, one event | p99 ms, one event | MB of items | ms to read them"),
+		newFigureTable("With PostgreSQL",
+			"One process with GOMAXPROCS=1, PostgreSQL on the other core; "+conditions+"; batches of 100 unless it says one event. Firehose is the emulator, a program in Python.",
+			"items | searched in | Firehose | events/s | events/CPU-s | p50 ms, one event | p99 ms, one event | p50 ms, batch | p99 ms, batch | recall@5 of memory's"),
+		newFigureTable("From the stream to Firehose",
+			"The same process, PostgreSQL and emulated Firehose behind the template's event source mapping (simulated; one shard, batches of up to 100 or of one second). "+
+				"Sustained: a stream that is full from the start, until it is empty. Then events come one by one, at a quarter and at three quarters of that, but never more than "+
+				"750 a second, and the time is from the put to Firehose's answer.",
+			"items | events/s sustained | events/s offered | p50 ms | p99 ms | longest ms"),
+		newFigureTable("Cold start",
+			"The program is started, reads its secret (locally), connects to PostgreSQL, reads the model into memory, answers one event and has delivered it. Five starts, all cores.",
+			"items | least ms | median ms | most ms")
+}
+
+// throughTheMapping puts events into a stream that the deployed mapping reads, so many a second, or all before it begins (0). It returns how many
+// were answered a second, and how long each took from put to delivery.
+func (r *recommender) throughTheMapping(t *testing.T, items int, perSecond float64, count int) (rate float64, took []time.Duration) {
+	template, err := os.ReadFile("../../template.yaml")
+	require.NoError(t, err)
+	deployed, err := eventsource.FromTemplate(template, "RecommenderFunction")
+	require.NoError(t, err)
+	stream := eventsource.NewStream(1)
+	handler := lambda.NewHandler(r.Handle)
+	var mu sync.Mutex
+	put := map[string]time.Time{} // by sequence number
+	poller := eventsource.Poller{
+		Stream: stream, Mapping: deployed.Mapping, Pause: func(int) time.Duration { return time.Second },
+		OnFailure: func(d eventsource.Discarded) { t.Errorf("given up: %s", d.Condition) },
+		Function: func(ctx context.Context, event []byte) ([]byte, error) {
+			answer, err := handler.Invoke(ctx, event)
+			if err != nil || !bytes.Contains(answer, []byte(`"batchItemFailures":[]`)) && !bytes.Contains(answer, []byte(`"batchItemFailures":null`)) {
+				t.Errorf("not all of a batch were answered: %s, %v", answer, err)
+				return answer, err
+			}
+			var batch events.KinesisEvent
+			if err := json.Unmarshal(event, &batch); err != nil {
+				return nil, err
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			for _, record := range batch.Records {
+				took = append(took, time.Since(put[record.Kinesis.SequenceNumber]))
+			}
+			return answer, nil
+		},
 	}
-	return s
+	random := rand.New(rand.NewPCG(4, uint64(count)))
+	events := make([][]byte, count)
+	for k := range events {
+		events[k] = figureEvent(random, items)
+	}
+	begin := time.Now()
+	send := func(k int) {
+		mu.Lock()
+		defer mu.Unlock()
+		_, sequence := stream.Put(fmt.Sprint(k), events[k])
+		put[sequence] = time.Now()
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	stopped := make(chan struct{})
+	run := func() { poller.Run(ctx); close(stopped) }
+	if perSecond > 0 {
+		go run()
+		for k := range count {
+			time.Sleep(time.Until(begin.Add(time.Duration(float64(k) / perSecond * float64(time.Second)))))
+			send(k)
+		}
+	} else {
+		for k := range count {
+			send(k)
+		}
+		begin = time.Now()
+		go run()
+	}
+	require.Eventually(t, func() bool { return poller.Done() == count }, 10*time.Minute, time.Millisecond)
+	rate = float64(count) / time.Since(begin).Seconds()
+	stop()
+	<-stopped
+	return rate, took
 }
 
 type discarded struct{}
@@ -294,11 +369,9 @@ func figureStore(t *testing.T, n int) (string, *vectorstore.Store, *dataset.Data
 	return at, store, shop
 }
 
-// emulatedFirehose makes a delivery stream; nil without an emulator.
+// emulatedFirehose makes a delivery stream in the emulator that AWS_ENDPOINT_URL names.
 func emulatedFirehose(t *testing.T) recordSink {
-	if os.Getenv("AWS_ENDPOINT_URL") == "" {
-		return nil
-	}
+	require.NotEmpty(t, os.Getenv("AWS_ENDPOINT_URL"), "make bench-stream sets it")
 	cloud, err := awsconfig.LoadDefaultConfig(t.Context())
 	require.NoError(t, err)
 	client := firehose.NewFromConfig(cloud)

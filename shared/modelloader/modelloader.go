@@ -32,7 +32,7 @@ const (
 // rejected is recorded and no error. A defective artifact is recorded as rejected and is an error; the active
 // version stays. Everything else that fails can be tried again. Loading what is loaded already changes nothing.
 func Load(ctx context.Context, objects lake.Store, store *vectorstore.Store, manifestKey string) (vectorstore.Outcome, error) {
-	return load(ctx, objects, store, manifestKey, nil)
+	return load(ctx, objects, store, manifestKey, wish{put: func(m vectorstore.Model, _ string) (vectorstore.Outcome, error) { return store.Load(ctx, m) }})
 }
 
 // Promotion is an operator's decision to serve a version.
@@ -41,16 +41,33 @@ type Promotion struct {
 	Anyway bool // though the trainer's gate rejected it
 }
 
-// ErrRejected says that the trainer's gate rejected a version that is to be promoted.
+// ErrRejected says that the trainer's gate rejected a version that an operator wants.
 var ErrRejected = errors.New("the trainer rejected it")
 
 // Promote loads a version because somebody decided so. An artifact with a defect is refused as by Load; one that the gate rejected too
 // (ErrRejected), unless it is wanted anyway.
 func Promote(ctx context.Context, objects lake.Store, store *vectorstore.Store, manifestKey string, p Promotion) (vectorstore.Outcome, error) {
-	return load(ctx, objects, store, manifestKey, &p)
+	return load(ctx, objects, store, manifestKey, wish{true, p.Anyway, func(m vectorstore.Model, though string) (vectorstore.Outcome, error) {
+		p.Reason += though
+		return store.Promote(ctx, m, p.Promotion)
+	}})
 }
 
-func load(ctx context.Context, objects lake.Store, store *vectorstore.Store, manifestKey string, promotion *Promotion) (vectorstore.Outcome, error) {
+// LoadAside loads a version without making it active, for an experiment. It refuses what Promote refuses.
+func LoadAside(ctx context.Context, objects lake.Store, store *vectorstore.Store, manifestKey, by string, anyway bool) (vectorstore.Outcome, error) {
+	return load(ctx, objects, store, manifestKey, wish{true, anyway, func(m vectorstore.Model, though string) (vectorstore.Outcome, error) {
+		return store.LoadAside(ctx, m, "for an experiment, by "+by+though)
+	}})
+}
+
+// wish is what is to become of a version.
+type wish struct {
+	decided bool // by an operator
+	anyway  bool // though the gate rejected it
+	put     func(m vectorstore.Model, though string) (vectorstore.Outcome, error)
+}
+
+func load(ctx context.Context, objects lake.Store, store *vectorstore.Store, manifestKey string, w wish) (vectorstore.Outcome, error) {
 	if err := store.Migrate(ctx); err != nil {
 		return vectorstore.Outcome{}, err
 	}
@@ -60,10 +77,10 @@ func load(ctx context.Context, objects lake.Store, store *vectorstore.Store, man
 	}
 	m, err := describe(artifact, manifestKey)
 	rejected := err == nil && artifact.Manifest.State == lake.Rejected
-	if rejected && promotion != nil && !promotion.Anyway {
+	if rejected && w.decided && !w.anyway {
 		return vectorstore.Outcome{}, fmt.Errorf("model %s: %w: %s", m.Version, ErrRejected, artifact.Manifest.Reason)
 	}
-	if rejected && promotion == nil {
+	if rejected && !w.decided {
 		reason := "rejected by the trainer: " + artifact.Manifest.Reason
 		return vectorstore.Outcome{Version: m.Version, Reason: reason}, store.Reject(ctx, m, reason)
 	}
@@ -82,16 +99,11 @@ func load(ctx context.Context, objects lake.Store, store *vectorstore.Store, man
 	defer stop()
 	m.Users = entities(artifact.Users(ctx), bought.of)
 	m.Cooccurrences = cooccurrences(ctx, artifact, number)
-	var out vectorstore.Outcome
-	if promotion == nil {
-		out, err = store.Load(ctx, m)
-	} else {
-		decided := promotion.Promotion
-		if rejected {
-			decided.Reason += " (though the trainer rejected it: " + artifact.Manifest.Reason + ")"
-		}
-		out, err = store.Promote(ctx, m, decided)
+	though := ""
+	if rejected {
+		though = " (though the trainer rejected it: " + artifact.Manifest.Reason + ")"
 	}
+	out, err := w.put(m, though)
 	return out, reject(ctx, store, m, err)
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -93,9 +94,14 @@ var (
 	ErrExperimentRuns = errors.New("an experiment is running: stop it first (millrace experiment stop)")
 	// ErrNoExperiment says that none is running.
 	ErrNoExperiment = errors.New("no experiment is running")
-	// ErrNotLoaded says that a version has no tables in the database.
-	ErrNotLoaded = errors.New("its tables are not in the database: only the active version, the previous one and those of the experiment are")
 )
+
+// NotLoadedError names versions that have no tables in the database.
+type NotLoadedError struct{ Versions []string }
+
+func (e *NotLoadedError) Error() string {
+	return strings.Join(e.Versions, " and ") + ": no tables in the database, where the active version, the previous one and those of the experiment are"
+}
 
 // StartExperiment makes two loaded versions serve at once. The pointer goes on moving beneath, and decides again when the experiment ends.
 func (s *Store) StartExperiment(ctx context.Context, control, treatment string, weight float64, by string) (Experiment, error) {
@@ -110,11 +116,6 @@ func (s *Store) StartExperiment(ctx context.Context, control, treatment string, 
 		if _, err := tx.Exec(ctx, `select pg_advisory_xact_lock($1)`, int64(loadLock)); err != nil {
 			return err
 		}
-		for _, version := range []string{control, treatment} {
-			if err := loaded(ctx, tx, version); err != nil {
-				return fmt.Errorf("version %s: %w", version, err)
-			}
-		}
 		var n int64
 		err := tx.QueryRow(ctx, `insert into millrace.experiment (control, treatment, weight) values ($1, $2, $3) returning n`, control, treatment, weight).Scan(&n)
 		if sqlState(err) == uniqueViolation {
@@ -122,6 +123,13 @@ func (s *Store) StartExperiment(ctx context.Context, control, treatment string, 
 		}
 		if err != nil {
 			return err
+		}
+		gone, err := missing(ctx, tx, control, treatment)
+		if err != nil {
+			return err
+		}
+		if len(gone) > 0 {
+			return &NotLoadedError{Versions: gone}
 		}
 		return recordWeight(ctx, tx, n, weight, by)
 	})
@@ -131,23 +139,16 @@ func (s *Store) StartExperiment(ctx context.Context, control, treatment string, 
 	return s.LatestExperiment(ctx)
 }
 
-// loaded says whether a version has its tables.
-func loaded(ctx context.Context, tx pgx.Tx, version string) error {
-	var n int64
-	err := tx.QueryRow(ctx, `select n from millrace.model_version where version = $1`, version).Scan(&n)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return ErrNotLoaded
-	} else if err != nil {
-		return err
+// missing are those of the versions that have no tables.
+func missing(ctx context.Context, tx pgx.Tx, versions ...string) ([]string, error) {
+	rows, err := tx.Query(ctx, `select asked from unnest($1::text[]) with ordinality list (asked, place)
+		where not exists (select from millrace.model_version v where v.version = asked
+			and to_regclass('millrace.item_v' || v.n) is not null and to_regclass('millrace.user_v' || v.n) is not null)
+		order by place`, versions)
+	if err != nil {
+		return nil, err
 	}
-	var complete bool
-	if err := tx.QueryRow(ctx, `select to_regclass($1) is not null and to_regclass($2) is not null`, items(n).Sanitize(), users(n).Sanitize()).Scan(&complete); err != nil {
-		return err
-	}
-	if !complete {
-		return ErrNotLoaded
-	}
-	return nil
+	return pgx.CollectRows(rows, pgx.RowTo[string])
 }
 
 func recordWeight(ctx context.Context, tx pgx.Tx, n int64, weight float64, by string) error {

@@ -68,8 +68,11 @@ func TestAnExperimentThatCannotServeDoesNotStart(t *testing.T) {
 		_, err := b.store.StartExperiment(b.ctx, control, treatment, weight, "me")
 		return err
 	}
-	require.ErrorIs(t, start("1-abc", "3-abc", 0.5), vectorstore.ErrNotLoaded)
-	require.ErrorIs(t, start("3-abc", "none", 0.5), vectorstore.ErrNotLoaded)
+	var absent *vectorstore.NotLoadedError
+	require.ErrorAs(t, start("1-abc", "3-abc", 0.5), &absent)
+	require.Equal(t, []string{"1-abc"}, absent.Versions)
+	require.ErrorAs(t, start("none", "1-abc", 0.5), &absent)
+	require.Equal(t, []string{"none", "1-abc"}, absent.Versions)
 	require.ErrorContains(t, start("3-abc", "3-abc", 0.5), "want two versions")
 	for _, weight := range []float64{-0.1, 1.1, math.NaN(), math.Inf(1)} {
 		require.ErrorContains(t, start("2-abc", "3-abc", weight), "from 0 to 1")
@@ -119,6 +122,54 @@ func TestNightsKeepTheVersionsOfAnExperimentAndDecisionsEndIt(t *testing.T) {
 	now, err = b.store.Serving(b.ctx)
 	require.NoError(t, err)
 	require.Equal(t, "2-abc", now.Active.Version)
+}
+
+func TestAVersionLoadedAsideServesOnlyInAnExperiment(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.load(t, "1")
+	b.load(t, "2")
+	b.load(t, "3") // the tables of 1 are gone
+	state := func(run string) string {
+		return b.column(t, `select state from millrace.model_version where version = '`+run+`-abc'`)[0]
+	}
+	for _, run := range []string{"1", "9"} { // one that was active once, and one of a later run that never was
+		out, err := b.store.LoadAside(b.ctx, model(run), "for an experiment, by me")
+		require.NoError(t, err)
+		require.Equal(t, vectorstore.Outcome{Version: run + "-abc", Reason: "for an experiment, by me", Index: "exact", Prewarmed: out.Prewarmed, Took: out.Took}, out)
+		require.Equal(t, vectorstore.Ready, state(run))
+		out, err = b.store.LoadAside(b.ctx, model(run), "again")
+		require.NoError(t, err)
+		require.Equal(t, "already loaded, and ready", out.Reason)
+	}
+	out, err := b.store.LoadAside(b.ctx, model("3"), "why not")
+	require.NoError(t, err)
+	require.Equal(t, "already loaded, and active", out.Reason)
+	now, err := b.store.Serving(b.ctx)
+	require.NoError(t, err)
+	require.Equal(t, "3-abc", now.Active.Version)
+	_, _, err = b.store.Rollback(b.ctx)
+	require.NoError(t, err, "what rollback returns to is still there")
+	_, _, err = b.store.Rollback(b.ctx)
+	require.NoError(t, err)
+
+	_, err = b.store.StartExperiment(b.ctx, "3-abc", "9-abc", 0.5, "me")
+	require.NoError(t, err)
+	b.load(t, "4")
+	now, err = b.store.Serving(b.ctx)
+	require.NoError(t, err)
+	_, err = b.store.Items(b.ctx, now.Treatment, "", "")
+	require.NoError(t, err)
+	require.Equal(t, vectorstore.Retired, state("1"), "no experiment has come for it before the night")
+	require.Equal(t, vectorstore.Ready, state("9"))
+	_, err = b.store.StopExperiment(b.ctx, "seen enough")
+	require.NoError(t, err)
+	b.load(t, "5")
+	require.Equal(t, vectorstore.Retired, state("9"))
+	require.Len(t, b.column(t, `select tablename from pg_tables where schemaname = 'millrace' and tablename ~ '^(item|user)_v'`), 4, "of the active version and the previous one")
+	_, err = b.store.Promote(b.ctx, model("9"), vectorstore.Promotion{By: "me", Reason: "it was better"})
+	require.NoError(t, err)
+	require.Equal(t, vectorstore.Active, state("9"))
 }
 
 func TestADatabaseThatKnowsNoExperimentsGoesOnServing(t *testing.T) {

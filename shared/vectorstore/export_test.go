@@ -9,5 +9,5 @@ var (
 )
 
 func (s *Store) LoadIndexed(ctx context.Context, m Model, from int64, leastRecall float64) (Outcome, error) {
-	return s.load(ctx, m, nil, indexing{from, leastRecall})
+	return s.load(ctx, m, purpose{}, indexing{from, leastRecall})
 }

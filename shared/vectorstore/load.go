@@ -77,7 +77,7 @@ type Took struct {
 // old version until the new one is whole, and whatever goes wrong, a killed process included, leaves nothing behind.
 // A version that is already there is left as it is. A run older than the active one's is recorded and does not replace it.
 func (s *Store) Load(ctx context.Context, m Model) (Outcome, error) {
-	return s.load(ctx, m, nil, indexing{hnswThreshold, leastRecall})
+	return s.load(ctx, m, purpose{}, indexing{hnswThreshold, leastRecall})
 }
 
 // Promotion is an operator's decision that a version is to be served, whatever its run.
@@ -88,10 +88,24 @@ type Promotion struct {
 
 // Promote is Load by somebody's decision: an older run replaces a newer one too, and a version that was served before is served again.
 func (s *Store) Promote(ctx context.Context, m Model, p Promotion) (Outcome, error) {
-	return s.load(ctx, m, &p, indexing{hnswThreshold, leastRecall})
+	return s.load(ctx, m, purpose{promotion: &p}, indexing{hnswThreshold, leastRecall})
 }
 
-func (s *Store) load(ctx context.Context, m Model, promotion *Promotion, wanted indexing) (Outcome, error) {
+// LoadAside is Load without moving the pointer: the version is there for an experiment to be started with. It keeps its tables until the
+// next load, unless one is.
+func (s *Store) LoadAside(ctx context.Context, m Model, reason string) (Outcome, error) {
+	return s.load(ctx, m, purpose{aside: reason}, indexing{hnswThreshold, leastRecall})
+}
+
+// purpose is why a version is loaded: to be active if its run is the newest, or as an operator wants it.
+type purpose struct {
+	promotion *Promotion
+	aside     string // why it is loaded without becoming active
+}
+
+func (p purpose) byNight() bool { return p.promotion == nil && p.aside == "" }
+
+func (s *Store) load(ctx context.Context, m Model, why purpose, wanted indexing) (Outcome, error) {
 	out := Outcome{Version: m.Version}
 	if m.Dimension < 1 || m.Dimension > MaxDimension {
 		return out, &Defect{fmt.Errorf("model %s: dimension %d: pgvector holds 1 to %d", m.Version, m.Dimension, MaxDimension)}
@@ -101,7 +115,7 @@ func (s *Store) load(ctx context.Context, m Model, promotion *Promotion, wanted 
 		if _, err := tx.Exec(ctx, `select pg_advisory_xact_lock($1)`, int64(loadLock)); err != nil {
 			return err
 		}
-		known, err := settled(ctx, tx, m, promotion != nil, &out)
+		known, err := settled(ctx, tx, m, why, &out)
 		if err != nil || known {
 			return err
 		}
@@ -109,7 +123,7 @@ func (s *Store) load(ctx context.Context, m Model, promotion *Promotion, wanted 
 		if err != nil {
 			return err
 		}
-		if older && promotion == nil {
+		if older && why.byNight() {
 			out.Replaced = ""
 			_, err := record(ctx, tx, m, Retired, out.Reason)
 			return err
@@ -141,15 +155,23 @@ func (s *Store) load(ctx context.Context, m Model, promotion *Promotion, wanted 
 			return fmt.Errorf("prewarm: %w", err)
 		}
 		out.Took.Prewarm = time.Since(started)
+		if why.aside != "" {
+			out.Replaced, out.Reason = "", why.aside
+			_, err := tx.Exec(ctx, `update millrace.model_version set state = $2, reason = $3 where n = $1`, n, Ready, out.Reason)
+			return err
+		}
 		by := ""
 		out.Activated, out.Reason = true, "newest run"
-		if promotion != nil {
-			by, out.Reason = promotion.By, fmt.Sprintf("promoted by %s: %s", promotion.By, promotion.Reason)
+		if p := why.promotion; p != nil {
+			by, out.Reason = p.By, fmt.Sprintf("promoted by %s: %s", p.By, p.Reason)
 		}
 		return activate(ctx, tx, active, n, by, out.Reason)
 	})
 	if err != nil {
 		return Outcome{Version: m.Version}, explain("load model "+m.Version, err)
+	}
+	if why.aside != "" {
+		return out, nil // before the experiment has begun nobody seems to need it
 	}
 	// Afterwards, and not needed for correctness: a reader still in an old table would make it wait. Always, for a loader that was killed before.
 	out.Dropped, err = s.dropOlder(ctx)
@@ -159,20 +181,27 @@ func (s *Store) load(ctx context.Context, m Model, promotion *Promotion, wanted 
 	return out, nil
 }
 
-// settled looks whether the version has already been dealt with. A promoted one is, only if it is active: else it is filled anew, since its
-// tables may be gone.
-func settled(ctx context.Context, tx pgx.Tx, m Model, promoted bool, out *Outcome) (bool, error) {
+// settled looks whether the version has already been dealt with. What an operator wants is filled anew where its tables may be gone.
+func settled(ctx context.Context, tx pgx.Tx, m Model, why purpose, out *Outcome) (bool, error) {
 	var n int64
 	var state, sha256 string
 	err := tx.QueryRow(ctx, `select n, state, artifact_sha256 from millrace.model_version where version = $1`, m.Version).Scan(&n, &state, &sha256)
-	switch {
-	case errors.Is(err, pgx.ErrNoRows):
+	if errors.Is(err, pgx.ErrNoRows) {
 		return false, nil
-	case err != nil:
+	}
+	if err != nil {
 		return false, err
-	case state != Rejected && sha256 != m.ManifestSHA256:
+	}
+	if state != Rejected && sha256 != m.ManifestSHA256 {
 		return false, &Defect{fmt.Errorf("version %s was loaded before from a manifest with SHA-256 %s, this one has %s: a version never changes", m.Version, sha256, m.ManifestSHA256)}
-	case state == Rejected || promoted && state == Retired: // repaired or replaced since, or wanted nevertheless
+	}
+	there := false
+	if why.aside != "" {
+		if there, err = complete(ctx, tx, n); err != nil {
+			return false, err
+		}
+	}
+	if state == Rejected || !why.byNight() && state != Active && !there { // repaired or replaced since, or wanted nevertheless
 		if _, err := tx.Exec(ctx, `update millrace.active_model set previous = null where previous = $1`, n); err != nil {
 			return false, err
 		}
@@ -181,6 +210,12 @@ func settled(ctx context.Context, tx pgx.Tx, m Model, promoted bool, out *Outcom
 	}
 	out.Reason = "already loaded, and " + state
 	return true, nil
+}
+
+// complete says whether a version has its tables.
+func complete(ctx context.Context, tx pgx.Tx, n int64) (there bool, err error) {
+	err = tx.QueryRow(ctx, `select to_regclass($1) is not null and to_regclass($2) is not null`, items(n).Sanitize(), users(n).Sanitize()).Scan(&there)
+	return there, err
 }
 
 // compareWithActive finds what is to be replaced, and whether it comes from a later run.
@@ -328,7 +363,11 @@ func (s *Store) dropOlder(ctx context.Context) (dropped []string, err error) {
 			if _, err := tx.Exec(ctx, `set local lock_timeout = '5s'`); err != nil {
 				return err
 			}
-			_, err := tx.Exec(ctx, `drop table if exists `+pgx.Identifier{"millrace", table}.Sanitize())
+			if _, err := tx.Exec(ctx, `drop table if exists `+pgx.Identifier{"millrace", table}.Sanitize()); err != nil {
+				return err
+			}
+			_, err := tx.Exec(ctx, `update millrace.model_version set state = $1, reason = 'no experiment needs it any more'
+				where state = $2 and n = substring($3 from '[0-9]+$')::bigint`, Retired, Ready, table)
 			return err
 		})
 		if err != nil {

@@ -13,7 +13,8 @@ import (
 // States of a version.
 const (
 	Active   = "active"
-	Retired  = "retired"  // was active, or came too late
+	Ready    = "ready"    // loaded for an experiment, and never active
+	Retired  = "retired"  // was active or ready, or came too late
 	Rejected = "rejected" // by the trainer's gate or by the loader's checks
 	loading  = "loading"  // never seen from outside: a load is one transaction
 )
@@ -117,13 +118,14 @@ func (s *Store) Rollback(ctx context.Context) (from, to Reference, err error) {
 			return fmt.Errorf("%w: %s is the first", ErrNoPrevious, from.Version)
 		}
 		to.N = *previous
-		var complete bool
-		err = tx.QueryRow(ctx, `select version, dimension, to_regclass($2) is not null and to_regclass($3) is not null from millrace.model_version where n = $1`,
-			to.N, items(to.N).Sanitize(), users(to.N).Sanitize()).Scan(&to.Version, &to.Dimension, &complete)
+		if err := tx.QueryRow(ctx, `select version, dimension from millrace.model_version where n = $1`, to.N).Scan(&to.Version, &to.Dimension); err != nil {
+			return err
+		}
+		there, err := complete(ctx, tx, to.N)
 		if err != nil {
 			return err
 		}
-		if !complete {
+		if !there {
 			return fmt.Errorf("%w: the tables of %s are gone", ErrNoPrevious, to.Version)
 		}
 		if _, err := stopExperiment(ctx, tx, "rolled back to "+to.Version); err != nil {

@@ -1,20 +1,14 @@
-// Command loader measures how long a model takes from its artifact to being served, and what readers notice of it, on the PostgreSQL that
-// POSTGRES_URL names (a superuser's). It works in a database of its own and prints a table for bench/RESULTS.md.
 package main
 
 import (
 	"cmp"
 	"context"
 	"errors"
-	"flag"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"net/url"
 	"os"
-	"os/signal"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -38,22 +32,9 @@ const (
 	seed      = 7
 )
 
-func main() {
-	items := flag.String("items", "100000,1000000", "sizes of the models")
-	server := flag.String("postgres", os.Getenv("POSTGRES_URL"), "PostgreSQL of a superuser; default: POSTGRES_URL")
-	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := run(ctx, *server, *items, os.Stdout); err != nil {
-		fmt.Fprintln(os.Stderr, "loader:", err)
-		os.Exit(1)
-	}
-}
-
-func run(ctx context.Context, server, sizes string, out io.Writer) (err error) {
-	if server == "" {
-		return errors.New("which PostgreSQL? --postgres URL or POSTGRES_URL (a local one: make up, then eval \"$(make -s env)\")")
-	}
+// loader measures how long models take from the artifact to being served, and what readers notice of it, in a database of its own.
+func loader(ctx context.Context, sizes []int, out *strings.Builder) (err error) {
+	server := os.Getenv("POSTGRES_URL")
 	admin, err := pgx.Connect(ctx, server)
 	if err != nil {
 		return err
@@ -78,23 +59,20 @@ func run(ctx context.Context, server, sizes string, out io.Writer) (err error) {
 		return errors.New("POSTGRES_URL is no URL")
 	}
 	at.Path = "/" + name
-	fmt.Fprintf(out, "PostgreSQL %s (%s); %d users, %d readers; seed %d.\n\n", version, settings, users, readers, seed)
-	fmt.Fprintln(out, "| items × 64 | to active s | read, verify, COPY s | rows/s | two HNSW indexes s | recall s | recall@10 | prewarm s | readers before: p50, p99, longest ms | during | errors |")
-	fmt.Fprintln(out, "|---:|---:|---:|---:|---:|---:|---|---:|---|---|---:|")
-	for n, size := range strings.Split(sizes, ",") {
-		count, err := strconv.Atoi(size)
-		if err != nil {
-			return fmt.Errorf("--items %s: %w", sizes, err)
-		}
-		if err := measure(ctx, at.String(), count, n+1, out); err != nil {
-			return err
+	fmt.Fprintf(out, "\n### From the artifact to being served\n\nPostgreSQL %s (%s); d = %d, %d users; %d readers ask for the active version and two users all the time. Seed %d.\n\n",
+		version, settings, dimension, users, readers, seed)
+	out.WriteString("| items | to active s | read, verify, COPY s | rows/s | two HNSW indexes s | recall s | recall@10 | prewarm s | readers before: p50, p99, longest ms | during | errors |\n")
+	out.WriteString("|---:|---:|---:|---:|---:|---:|---|---:|---|---|---:|\n")
+	for n, count := range sizes {
+		if err := loaded(ctx, at.String(), count, n+1, out); err != nil {
+			return fmt.Errorf("load %d items: %w", count, err)
 		}
 	}
 	return nil
 }
 
-// measure loads a small model, then the one of this size while it is served.
-func measure(ctx context.Context, database string, count, round int, out io.Writer) error {
+// loaded loads a small model, then the one of this size while it is served.
+func loaded(ctx context.Context, database string, count, round int, out *strings.Builder) error {
 	store, err := vectorstore.Open(ctx, vectorstore.URL(database))
 	if err != nil {
 		return err
@@ -113,19 +91,19 @@ func measure(ctx context.Context, database string, count, round int, out io.Writ
 	if err != nil {
 		return err
 	}
-	var loaded vectorstore.Outcome
+	var outcome vectorstore.Outcome
 	var took time.Duration
 	during, err := read(ctx, database, func() (err error) {
-		loaded, took, err = load(ctx, store, count, fmt.Sprintf("%d-subject", round))
+		outcome, took, err = load(ctx, store, count, fmt.Sprintf("%d-subject", round))
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	_, recall, _ := strings.Cut(loaded.Index, "probes: ")
-	t := loaded.Took
+	_, recall, _ := strings.Cut(outcome.Index, "probes: ")
+	t := outcome.Took
 	fmt.Fprintf(out, "| %d | %.1f | %.1f | %.0f | %.1f | %.1f | %s | %.2f | %s | %s | %d |\n", count, took.Seconds(), t.Copy.Seconds(), float64(count+users)/t.Copy.Seconds(),
-		t.Index.Seconds(), t.Recall.Seconds(), cmp.Or(recall, loaded.Index), t.Prewarm.Seconds(), before, during, during.failed)
+		t.Index.Seconds(), t.Recall.Seconds(), cmp.Or(recall, outcome.Index), t.Prewarm.Seconds(), before, during, during.failed)
 	return nil
 }
 

@@ -1,4 +1,4 @@
-package main
+package results
 
 import (
 	"context"
@@ -7,26 +7,10 @@ import (
 	"os/exec"
 	"runtime"
 	"strings"
-
-	"github.com/millrace/millrace/bench/results"
 )
 
-const (
-	begin = "<!-- bench-model: written by make bench-model -->"
-	end   = "<!-- /bench-model -->"
-)
-
-// publish prints the tables and puts them between the marks of the results file, or at its end.
-func publish(ctx context.Context, o options, tables string) error {
-	text := fmt.Sprintf("%s\n\n%s\n%s\n%s\n", begin, machine(ctx), tables, end)
-	fmt.Print(text)
-	if o.results == "" {
-		return nil
-	}
-	return results.Replace(o.results, begin, end, text)
-}
-
-func machine(ctx context.Context) string {
+// Machine says what figures were measured with: processor, Go, the vector experiment, and the commit that git describes here.
+func Machine(ctx context.Context) string {
 	model := "an unknown processor"
 	if text, err := os.ReadFile("/proc/cpuinfo"); err == nil {
 		for line := range strings.Lines(string(text)) {
