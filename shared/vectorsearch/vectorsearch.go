@@ -7,6 +7,7 @@
 package vectorsearch
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -36,6 +37,7 @@ type Model struct {
 	atMost    int // of a category in a list; 0 is no bound
 	blend     bool
 	items     int64
+	width     int // of searches
 	popular   []vectorstore.Item
 	base      *recommend.Model // over popular
 }
@@ -47,13 +49,17 @@ func Read(ctx context.Context, store *vectorstore.Store, r vectorstore.Reference
 		store: store, reference: r, columns: vectorstore.Columns{Stock: rules.InStock, Category: rules.PerCategory.Column},
 		atMost: rules.PerCategory.AtMost, blend: encoder.Blend > 0, items: items,
 	}
-	found, err := store.Search(ctx, r, m.columns, []vectorstore.Search{{Candidates: popularItems}}, true)
+	var err error
+	if m.width, err = store.SearchWidth(ctx, r); err != nil {
+		return nil, err
+	}
+	found, err := store.Search(ctx, r, m.columns, []vectorstore.Search{{Candidates: popularItems}}, vectorstore.Exhaustive)
 	if err != nil {
 		return nil, err
 	}
 	if m.popular = found[0].Candidates; len(m.popular) == 0 { // nothing is in stock
 		without := vectorstore.Columns{Category: m.columns.Category}
-		if found, err = store.Search(ctx, r, without, []vectorstore.Search{{Candidates: popularItems}}, true); err != nil {
+		if found, err = store.Search(ctx, r, without, []vectorstore.Search{{Candidates: popularItems}}, vectorstore.Exhaustive); err != nil {
 			return nil, err
 		}
 		m.popular = found[0].Candidates
@@ -61,7 +67,7 @@ func Read(ctx context.Context, store *vectorstore.Store, r vectorstore.Reference
 			m.popular[k].Stock = "0"
 		}
 	}
-	catalog, err := m.catalog(part{}.with(m.popular))
+	catalog, err := m.catalog(m.popular, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -69,32 +75,26 @@ func Read(ctx context.Context, store *vectorstore.Store, r vectorstore.Reference
 	return m, err
 }
 
-// part is some of the version's items by ordinal, with what they co-occur with.
-type part struct {
-	items    map[int32]vectorstore.Item
-	together map[int32]vectorstore.Neighbours
+// over is the version over some of its items, given in any order and as often as they were found. They are brought into the order of the whole, so
+// that equal scores order alike.
+func (m *Model) over(items []vectorstore.Item, together map[int32]vectorstore.Neighbours) (*recommend.Model, error) {
+	if len(items) == 0 {
+		return m.base, nil // which has none of them either
+	}
+	catalog, err := m.catalog(items, together)
+	if err != nil {
+		return nil, err
+	}
+	return m.base.Over(catalog)
 }
 
-func (p part) with(lists ...[]vectorstore.Item) part {
-	if p.items == nil {
-		p.items = map[int32]vectorstore.Item{}
-	}
-	for _, list := range lists {
-		for _, i := range list {
-			p.items[i.Ordinal] = i
-		}
-	}
-	return p
-}
-
-// catalog brings a part into the order of the whole, so that equal scores order alike.
-func (m *Model) catalog(p part) (recommend.Catalog, error) {
+func (m *Model) catalog(items []vectorstore.Item, together map[int32]vectorstore.Neighbours) (recommend.Catalog, error) {
+	items = slices.Clone(items)
+	slices.SortFunc(items, func(a, b vectorstore.Item) int { return cmp.Compare(a.Ordinal, b.Ordinal) })
+	items = slices.CompactFunc(items, func(a, b vectorstore.Item) bool { return a.Ordinal == b.Ordinal })
 	var c recommend.Catalog
-	c.Ordinals = slices.Sorted(maps.Keys(p.items))
-	row := make(map[int32]int32, len(c.Ordinals))
-	for n, ordinal := range c.Ordinals {
-		row[ordinal] = int32(n)
-		i := p.items[ordinal]
+	for _, i := range items {
+		c.Ordinals = append(c.Ordinals, i.Ordinal)
 		c.IDs, c.Names, c.Bias, c.Embeddings = append(c.IDs, i.ID), append(c.Names, i.Name), append(c.Bias, i.Bias), append(c.Embeddings, i.Embedding...)
 		if m.columns.Stock != "" {
 			c.Stock = append(c.Stock, i.Stock)
@@ -110,10 +110,10 @@ func (m *Model) catalog(p part) (recommend.Catalog, error) {
 	for _, ordinal := range c.Ordinals {
 		var others []int32
 		var strengths []float32
-		of := p.together[ordinal]
+		of := together[ordinal]
 		for k, other := range of.Others {
-			if n, present := row[other]; present {
-				others, strengths = append(others, n), append(strengths, of.Strengths[k])
+			if row, present := slices.BinarySearch(c.Ordinals, other); present {
+				others, strengths = append(others, int32(row)), append(strengths, of.Strengths[k])
 			}
 		}
 		if err := c.Together.Append(others, strengths); err != nil {
@@ -123,26 +123,67 @@ func (m *Model) catalog(p part) (recommend.Catalog, error) {
 	return c, nil
 }
 
-// over is the version over a part of its items.
-func (m *Model) over(p part) (*recommend.Model, error) {
-	if len(p.items) == 0 {
-		return m.base, nil // which has none of them either
+// sessions are the items of a batch's histories, and those that they co-occur with.
+type sessions struct {
+	all      []vectorstore.Item
+	byID     map[string]vectorstore.Item
+	others   map[int32]vectorstore.Item // by ordinal
+	together map[int32]vectorstore.Neighbours
+}
+
+// of are those of one request.
+func (s sessions) of(r recommend.Request) (items []vectorstore.Item) {
+	for _, e := range r.History {
+		item, known := s.byID[e.Item]
+		if !known {
+			continue
+		}
+		items = append(items, item)
+		for _, ordinal := range s.together[item.Ordinal].Others {
+			if other, present := s.others[ordinal]; present {
+				items = append(items, other)
+			}
+		}
 	}
-	catalog, err := m.catalog(p)
+	return items
+}
+
+// sessions reads the items of histories, and what they co-occur with.
+func (m *Model) sessions(ctx context.Context, requests []recommend.Request) (sessions, error) {
+	ids := map[string]bool{}
+	for _, r := range requests {
+		for _, e := range r.History {
+			ids[e.Item] = true
+		}
+	}
+	s := sessions{byID: map[string]vectorstore.Item{}, others: map[int32]vectorstore.Item{}, together: map[int32]vectorstore.Neighbours{}}
+	if len(ids) == 0 {
+		return s, nil
+	}
+	var neighbours []vectorstore.Neighbours
+	var err error
+	s.all, neighbours, err = m.store.ItemsByID(ctx, m.reference, m.columns, slices.Sorted(maps.Keys(ids)), m.blend)
 	if err != nil {
-		return nil, err
+		return s, err
 	}
-	return m.base.Over(catalog)
+	for _, i := range s.all {
+		s.byID[i.ID], s.others[i.Ordinal] = i, i
+	}
+	for _, n := range neighbours {
+		s.together[n.Item] = n
+	}
+	return s, nil
 }
 
 // Answers recommends to several users. It asks the database twice, however many they are: for the items of their sessions, and for what suits
-// them; and a third time if lists would be too short.
+// them; and a third time if lists would be too short. Each request is answered from what was found for it alone: an event that is
+// delivered again, in another batch, is answered alike.
 func (m *Model) Answers(ctx context.Context, requests []recommend.Request) ([]recommend.Answer, error) {
 	known, err := m.sessions(ctx, requests)
 	if err != nil {
 		return nil, err
 	}
-	model, err := m.over(known)
+	model, err := m.over(known.all, known.together)
 	if err != nil {
 		return nil, err
 	}
@@ -150,96 +191,76 @@ func (m *Model) Answers(ctx context.Context, requests []recommend.Request) ([]re
 	if err != nil {
 		return nil, err
 	}
-	searches := make([]vectorstore.Search, len(queries))
+	searches, items := make([]vectorstore.Search, len(queries)), make([][]vectorstore.Item, len(queries))
 	for n, q := range queries {
 		searches[n] = vectorstore.Search{
 			Vector: q.Vector, Hidden: q.Hidden, Candidates: max(1, candidates*requests[n].Limit), Seed: q.Seed, Similar: requests[n].Limit + spare,
 		}
+		items[n] = known.of(requests[n])
 		if q.Vector == nil {
-			known = known.with(m.popular)
+			items[n] = append(items[n], m.popular...)
 		}
 	}
-	found, err := m.store.Search(ctx, m.reference, m.columns, searches, false)
+	found, err := m.store.Search(ctx, m.reference, m.columns, searches, m.width)
 	if err != nil {
 		return nil, err
 	}
-	for _, f := range found {
-		known = known.with(f.Candidates, f.Similar)
+	answers := make([]recommend.Answer, len(requests))
+	answer := func(n int, f vectorstore.Found) error {
+		items[n] = append(append(items[n], f.Candidates...), f.Similar...)
+		model, err := m.over(items[n], known.together)
+		if err != nil {
+			return err
+		}
+		one, err := model.Answers(requests[n : n+1])
+		if err == nil {
+			answers[n] = one[0]
+		}
+		return err
 	}
-	answers, err := m.answer(known, requests)
-	if err != nil {
-		return nil, err
+	var short []int
+	var again []vectorstore.Search
+	for n, f := range found {
+		if err := answer(n, f); err != nil {
+			return nil, err
+		}
+		if m.short(requests[n].Limit, searches[n], f, answers[n]) {
+			q := searches[n]
+			q.Candidates, q.PerCategory = requests[n].Limit, m.atMost
+			short, again = append(short, n), append(again, q)
+		}
 	}
-	short := m.short(requests, searches, found, answers)
 	if len(short) == 0 {
 		return answers, nil
 	}
-	again := make([]vectorstore.Search, len(short))
-	for k, n := range short {
-		again[k] = searches[n]
-		again[k].Candidates, again[k].PerCategory = requests[n].Limit, m.atMost
-	}
-	if found, err = m.store.Search(ctx, m.reference, m.columns, again, true); err != nil {
+	if found, err = m.store.Search(ctx, m.reference, m.columns, again, vectorstore.Exhaustive); err != nil {
 		return nil, err
 	}
-	for _, f := range found {
-		known = known.with(f.Candidates, f.Similar)
-	}
-	return m.answer(known, requests)
-}
-
-func (m *Model) answer(p part, requests []recommend.Request) ([]recommend.Answer, error) {
-	model, err := m.over(p)
-	if err != nil {
-		return nil, err
-	}
-	return model.Answers(requests)
-}
-
-// sessions reads the items of histories, and what they co-occur with.
-func (m *Model) sessions(ctx context.Context, requests []recommend.Request) (part, error) {
-	ids := map[string]bool{}
-	for _, r := range requests {
-		for _, e := range r.History {
-			ids[e.Item] = true
+	for k, f := range found {
+		if err := answer(short[k], f); err != nil {
+			return nil, err
 		}
 	}
-	if len(ids) == 0 {
-		return part{}, nil
-	}
-	found, neighbours, err := m.store.ItemsByID(ctx, m.reference, m.columns, slices.Sorted(maps.Keys(ids)), m.blend)
-	if err != nil {
-		return part{}, err
-	}
-	p := part{together: map[int32]vectorstore.Neighbours{}}.with(found)
-	for _, n := range neighbours {
-		p.together[n.Item] = n
-	}
-	return p, nil
+	return answers, nil
 }
 
-// short are the positions of the requests to which better items than the candidates may belong: lists that are not full, and those that a
-// bound on categories filled with items that rank behind the last candidate.
-func (m *Model) short(requests []recommend.Request, searches []vectorstore.Search, found []vectorstore.Found, answers []recommend.Answer) (short []int) {
-	for n, q := range searches {
-		list, limit := answers[n].Items, requests[n].Limit
-		full := len(list) == limit
-		cut := len(found[n].Candidates) == q.Candidates
-		behind := false
-		if full && cut && m.atMost > 0 && limit > 0 {
-			last := found[n].Candidates[0]
-			worst := score(q, last)
-			for _, i := range found[n].Candidates[1:] {
-				worst = min(worst, score(q, i))
-			}
-			behind = list[limit-1].Score < worst
-		}
-		everything := int64(limit) >= m.items // there are no more to be found
-		if !full && !everything || behind || len(answers[n].Similar) < limit && !everything {
-			short = append(short, n)
-		}
+// short says that better items than the candidates may belong into an answer: a list that is not full, or one that a bound on categories filled
+// with items that rank behind the last candidate.
+func (m *Model) short(limit int, q vectorstore.Search, found vectorstore.Found, answer recommend.Answer) bool {
+	if int64(limit) >= m.items {
+		limit = 0 // there are no more to be found
 	}
-	return short
+	if len(answer.Items) < limit || len(answer.Similar) < limit {
+		return true
+	}
+	if m.atMost == 0 || len(answer.Items) == 0 || len(found.Candidates) < q.Candidates {
+		return false
+	}
+	worst := score(q, found.Candidates[0])
+	for _, i := range found.Candidates[1:] {
+		worst = min(worst, score(q, i))
+	}
+	return answer.Items[len(answer.Items)-1].Score < worst
 }
 
 // score is what the database ordered by.
@@ -259,13 +280,12 @@ func (m *Model) Similar(ctx context.Context, id string, limit int) (name string,
 	if err != nil || len(found) == 0 {
 		return "", nil, false, err
 	}
-	p := part{}.with(found)
-	for _, exhaustive := range []bool{false, true} {
-		nearest, err := m.store.Search(ctx, m.reference, m.columns, []vectorstore.Search{{Seed: id, Similar: limit + spare, Candidates: 1}}, exhaustive)
+	for _, width := range []int{m.width, vectorstore.Exhaustive} {
+		nearest, err := m.store.Search(ctx, m.reference, m.columns, []vectorstore.Search{{Seed: id, Similar: limit + spare, Candidates: 1}}, width)
 		if err != nil {
 			return "", nil, false, err
 		}
-		model, err := m.over(p.with(nearest[0].Similar))
+		model, err := m.over(append(found[:1:1], nearest[0].Similar...), nil)
 		if err != nil {
 			return "", nil, false, err
 		}

@@ -3,6 +3,7 @@ package vectorstore_test
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"testing"
 
@@ -10,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/stretchr/testify/require"
 
+	"github.com/millrace/millrace/shared/postgrestest"
 	"github.com/millrace/millrace/shared/vectorstore"
 )
 
@@ -45,8 +47,53 @@ func TestAnIndexThatFindsTooLittleFailsTheLoad(t *testing.T) {
 	b := setup(t)
 	b.load(t, "1")
 	_, err := b.store.LoadIndexed(b.ctx, large("2"), 1000, 1.01)
-	require.ErrorContains(t, err, "of the 10 nearest items, less than 1.01")
+	require.ErrorContains(t, err, "of the 10 nearest items, less than 1.01, even with hnsw.ef_search = 800")
 	var defect *vectorstore.Defect
 	require.False(t, errors.As(err, &defect))
 	require.Len(t, b.tables(t), 2)
+}
+
+// Vectors of independent numbers have no neighbours to speak of: an index has to look far.
+func noise(run string, items, dimension int) vectorstore.Model {
+	random := rand.New(rand.NewPCG(3, 4))
+	m := model(run)
+	m.Dimension, m.ItemCount = dimension, int64(items)
+	m.Items = func(yield func(vectorstore.Entity, error) bool) {
+		for n := range items {
+			e := vectorstore.Entity{ID: fmt.Sprintf("%06d", n), Embedding: make([]float32, dimension)}
+			for k := range e.Embedding {
+				e.Embedding[k] = float32(random.NormFloat64())
+			}
+			if !yield(e, nil) {
+				return
+			}
+		}
+	}
+	m.Users, m.UserCount = entities(), 0
+	return m
+}
+
+func TestAnIndexThatFindsTooLittleIsSearchedFarther(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	width := func(run string) int {
+		now, err := b.store.Active(b.ctx)
+		require.NoError(t, err)
+		require.Equal(t, run+"-abc", now.Version)
+		width, err := b.store.SearchWidth(b.ctx, now)
+		require.NoError(t, err)
+		return width
+	}
+	b.load(t, "1") // has no index
+	require.Equal(t, 100, width("1"))
+	_, err := b.store.LoadIndexed(b.ctx, noise("2", 4000, 128), 1000, .5)
+	require.NoError(t, err)
+	require.Equal(t, 100, width("2"))
+	out, err := b.store.LoadIndexed(b.ctx, noise("3", 4000, 128), 1000, .993)
+	t.Log(out.Index)
+	require.NoError(t, err)
+	require.Contains(t, []int{200, 400, 800}, width("3"))
+	require.Contains(t, out.Index, fmt.Sprintf("hnsw, ef_search %d, recall@10", width("3")))
+	postgrestest.Exec(t, b.url, `alter table millrace.model_version drop column search_width`) // as before the migration
+	require.Equal(t, 100, width("3"))
 }

@@ -39,12 +39,13 @@ type seen struct {
 // recalls are shares of the true neighbours that were found, by operator.
 type recalls struct {
 	probes         int
+	width          int // hnsw.ef_search
 	exact, indexed [len(operators)]float64
 }
 
 // measureRecall computes the nearest items of some in process, from what is in the table, and looks how many of them PostgreSQL finds: without
-// the index, which must be all, and with it.
-func measureRecall(ctx context.Context, tx pgx.Tx, table pgx.Identifier) (r recalls, err error) {
+// the indexes, which must be all, and with them, looking farther until it finds enough.
+func measureRecall(ctx context.Context, tx pgx.Tx, table pgx.Identifier, enough float64) (r recalls, err error) {
 	list, err := takeProbes(ctx, tx, table)
 	if err != nil {
 		return r, err
@@ -59,8 +60,15 @@ func measureRecall(ctx context.Context, tx pgx.Tx, table pgx.Identifier) (r reca
 		if r.exact[k], err = recall(ctx, tx, table, k, some, all.longest, "enable_indexscan = off", "enable_seqscan = on"); err != nil {
 			return r, err
 		}
-		if r.indexed[k], err = recall(ctx, tx, table, k, list, all.longest, "enable_indexscan = on", "enable_seqscan = off", fmt.Sprintf("hnsw.ef_search = %d", searchWidth)); err != nil {
-			return r, err
+	}
+	for _, r.width = range searchWidths {
+		for k := range operators {
+			if r.indexed[k], err = recall(ctx, tx, table, k, list, all.longest, "enable_indexscan = on", "enable_seqscan = off", fmt.Sprintf("hnsw.ef_search = %d", r.width)); err != nil {
+				return r, err
+			}
+		}
+		if slices.Min(r.indexed[:]) >= enough {
+			break
 		}
 	}
 	_, err = tx.Exec(ctx, "set local enable_seqscan = on")

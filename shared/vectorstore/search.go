@@ -31,7 +31,7 @@ type Search struct {
 	Candidates int       // how many
 	Seed       string    // the nearest to this item by cosine; "": to the first of the others
 	Similar    int       // how many of these, with the seed itself
-	// PerCategory bounds how many of a category are found, if above zero; only an exhaustive search can.
+	// PerCategory bounds how many of a category are found, if above zero; only a search that reads every item can.
 	PerCategory int
 }
 
@@ -46,16 +46,27 @@ const inStock = `case when features->>$1 ~ '^\s*[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)(
 
 const itemColumns = `ordinal, id, name, embedding, bias, coalesce(features->>$1, ''), coalesce(features->>$2, '')`
 
+// Exhaustive is the width of a search that reads every item and misses none.
+const Exhaustive = 0
+
+// SearchWidth is how far a search of the version's indexes has to look, as the loader has measured it.
+func (s *Store) SearchWidth(ctx context.Context, r Reference) (int, error) {
+	return tried(ctx, s, func() (width int, err error) {
+		// As JSON: a database that no loader of this build has seen has no such column.
+		err = s.pool.QueryRow(ctx, `select coalesce((to_jsonb(v)->>'search_width')::int, $2) from millrace.model_version v where n = $1`, r.N, searchWidths[0]).Scan(&width)
+		return width, explain("read the search width of "+r.Version, err)
+	})
+}
+
 // Search answers several searches in one round trip, by the HNSW indexes if the version has them: as many items as asked for, or fewer where
-// the index leads to fewer. An exhaustive search reads every item and misses none.
-func (s *Store) Search(ctx context.Context, r Reference, columns Columns, searches []Search, exhaustive bool) ([]Found, error) {
+// the index leads to fewer. The width is SearchWidth's, or Exhaustive.
+func (s *Store) Search(ctx context.Context, r Reference, columns Columns, searches []Search, width int) ([]Found, error) {
 	table := items(r.N).Sanitize()
 	batch := &pgx.Batch{}
 	// A batch is one implicit transaction, and what is set for it ends with it: RDS Proxy would pin a session that has settings of its own.
-	if exhaustive {
+	if width == Exhaustive {
 		batch.Queue(`select set_config('enable_indexscan', 'off', true)`)
 	} else {
-		width := searchWidth
 		for _, q := range searches {
 			width = max(width, q.Candidates, q.Similar)
 		}

@@ -375,7 +375,7 @@ func TestLargeModelIsIndexedAndTheIndexMeasured(t *testing.T) {
 	b := setup(t)
 	out, err := b.store.LoadIndexed(b.ctx, large("1"), 1000, .95)
 	require.NoError(t, err)
-	require.Contains(t, out.Index, "hnsw, recall@10 of 200 probes: vector_ip_ops")
+	require.Contains(t, out.Index, "hnsw, ef_search 100, recall@10 of 200 probes: vector_ip_ops")
 	require.Len(t, b.column(t, `select indexname::text from pg_indexes where schemaname = 'millrace' and indexdef like '%hnsw%'`), 2)
 	plan := b.column(t, `explain select id from millrace.item_v1 order by embedding <=> '[1,0,0,0,0,0,0,0]' limit 5`)
 	require.Contains(t, strings.Join(plan, "\n"), "embedding_idx")
