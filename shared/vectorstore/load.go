@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/pgvector/pgvector-go"
 )
 
@@ -336,10 +338,14 @@ func create[T any](ctx context.Context, tx pgx.Tx, table pgx.Identifier, definit
 
 // asDefect tells data that PostgreSQL refuses (a NUL in a text, an id twice, NaN) from trouble with PostgreSQL.
 func asDefect(err error) error {
-	if code := sqlState(err); len(code) == 5 && (code[:2] == dataException || code[:2] == integrityViolation) {
-		return &Defect{err}
+	var refused *pgconn.PgError
+	if !errors.As(err, &refused) || !strings.HasPrefix(refused.Code, dataException) && !strings.HasPrefix(refused.Code, integrityViolation) {
+		return err
 	}
-	return err
+	if refused.Detail != "" { // which id it is
+		err = fmt.Errorf("%w: %s", err, refused.Detail)
+	}
+	return &Defect{err}
 }
 
 // dropOlder drops the tables of all versions but the active one, the previous one and those of a running experiment.

@@ -246,42 +246,49 @@ func TestRollbackReturnsToThePreviousVersionAndBack(t *testing.T) {
 
 func TestCorruptArtifactLeavesNothingBehind(t *testing.T) {
 	t.Parallel()
-	for name, spoil := range map[string]func(*vectorstore.Model){
-		"source fails half way": func(m *vectorstore.Model) {
+	fine := vectorstore.Entity{ID: "z", Embedding: []float32{1, 2}}
+	item := func(e vectorstore.Entity) func(*vectorstore.Model) {
+		return func(m *vectorstore.Model) { m.Items = entities(e, fine) }
+	}
+	user := func(e vectorstore.Entity) func(*vectorstore.Model) {
+		return func(m *vectorstore.Model) { m.Users = entities(e, fine) }
+	}
+	for name, c := range map[string]struct {
+		spoil  func(*vectorstore.Model)
+		reason string
+	}{
+		"source fails half way": {func(m *vectorstore.Model) {
 			m.Users = func(yield func(vectorstore.Entity, error) bool) {
-				_ = yield(vectorstore.Entity{ID: "1", Embedding: []float32{1, 2}}, nil) && yield(vectorstore.Entity{}, &vectorstore.Defect{Err: errors.New("checksum")})
+				_ = yield(fine, nil) && yield(vectorstore.Entity{}, &vectorstore.Defect{Err: errors.New("checksum")})
 			}
-		},
-		"wrong dimension": func(m *vectorstore.Model) {
-			m.Items = entities(vectorstore.Entity{ID: "a", Embedding: []float32{1, 2, 3}})
-		},
-		"NaN": func(m *vectorstore.Model) {
-			m.Users = entities(vectorstore.Entity{ID: "a", Embedding: []float32{float32(math.NaN()), 1}})
-		},
-		"infinity": func(m *vectorstore.Model) {
-			m.Users = entities(vectorstore.Entity{ID: "a", Embedding: []float32{float32(math.Inf(1)), 1}})
-		},
-		"id twice": func(m *vectorstore.Model) {
-			m.Items = entities(vectorstore.Entity{ID: "a", Embedding: []float32{1, 2}}, vectorstore.Entity{ID: "a", Embedding: []float32{1, 2}})
-		},
-		"NUL in an id": func(m *vectorstore.Model) {
-			m.Items = entities(vectorstore.Entity{ID: "a\x00", Embedding: []float32{1, 2}})
-		},
-		"fewer rows":          func(m *vectorstore.Model) { m.ItemCount = 3 },
-		"more rows":           func(m *vectorstore.Model) { m.UserCount = 1 },
-		"16,001 dimensions":   func(m *vectorstore.Model) { m.Dimension = 16001 },
-		"dimension below one": func(m *vectorstore.Model) { m.Dimension = 0 },
+		}, "checksum"},
+		"wrong dimension":                {item(vectorstore.Entity{ID: "a", Embedding: []float32{1, 2, 3}}), `id "a" has an embedding of 3 numbers, the manifest says 2`},
+		"NaN":                            {user(vectorstore.Entity{ID: "a", Embedding: []float32{float32(math.NaN()), 1}}), `id "a" has an embedding of length NaN`},
+		"infinity":                       {user(vectorstore.Entity{ID: "a", Embedding: []float32{float32(math.Inf(1)), 1}}), `id "a" has an embedding of length +Inf`},
+		"all zero":                       {item(vectorstore.Entity{ID: "a", Embedding: []float32{0, 0}}), `id "a" has an embedding of length 0`},
+		"so short that products vanish":  {user(vectorstore.Entity{ID: "a", Embedding: []float32{1e-20, 0}}), `id "a" has an embedding of length 1e-20`},
+		"so long that products overflow": {user(vectorstore.Entity{ID: "a", Embedding: []float32{1e20, 0}}), `id "a" has an embedding of length 1e+20`},
+		"no id":                          {user(vectorstore.Entity{Embedding: []float32{1, 2}}), `id "" has 0 bytes`},
+		"a long id":                      {user(vectorstore.Entity{ID: strings.Repeat("a", 1025), Embedding: []float32{1, 2}}), `has 1025 bytes, want 1 to 1024`},
+		"a long name":                    {user(vectorstore.Entity{ID: "a", Name: strings.Repeat("a", 64<<10+1), Embedding: []float32{1, 2}}), `id "a" has a name of 65537 bytes`},
+		"id twice":                       {item(fine), "Key (id)=(z) is duplicated"},
+		"NUL in an id":                   {item(vectorstore.Entity{ID: "a\x00", Embedding: []float32{1, 2}}), "0x00"},
+		"fewer rows":                     {func(m *vectorstore.Model) { m.ItemCount = 3 }, "2 rows, the manifest says 3"},
+		"more rows":                      {func(m *vectorstore.Model) { m.UserCount = 1 }, "2 rows, the manifest says 1"},
+		"16,001 dimensions":              {func(m *vectorstore.Model) { m.Dimension = 16001 }, "pgvector holds 1 to 16000"},
+		"dimension below one":            {func(m *vectorstore.Model) { m.Dimension = 0 }, "pgvector holds 1 to 16000"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := setup(t)
 			b.load(t, "1")
 			m := model("2")
-			spoil(&m)
+			c.spoil(&m)
 			_, err := b.store.Load(b.ctx, m)
 			var defect *vectorstore.Defect
 			require.ErrorAs(t, err, &defect)
 			require.ErrorContains(t, err, "2-abc")
+			require.ErrorContains(t, err, c.reason)
 			active, err := b.store.Active(b.ctx)
 			require.NoError(t, err)
 			require.Equal(t, "1-abc", active.Version)
@@ -332,6 +339,38 @@ func TestLoadersAtOnceActivateTheNewestRunOnce(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "4-abc", active.Version)
 	require.LessOrEqual(t, len(b.tables(t)), 4)
+}
+
+func TestAPointerThatMovedMeanwhileIsNotMovedAgain(t *testing.T) {
+	t.Parallel()
+	for name, move := range map[string]func(bundle) error{
+		"rollback": func(b bundle) error { _, _, err := b.store.Rollback(b.ctx); return err },
+		"load":     func(b bundle) error { _, err := b.store.Load(b.ctx, model("3")); return err },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			b.load(t, "1")
+			b.load(t, "2")
+			another, err := pgx.Connect(b.ctx, b.url)
+			require.NoError(t, err)
+			defer another.Close(b.ctx)
+			_, err = another.Exec(b.ctx, `begin; update millrace.active_model set n = previous, previous = n`)
+			require.NoError(t, err)
+			moved := make(chan error, 1)
+			go func() { moved <- move(b) }()
+			require.Eventually(t, func() bool {
+				return b.column(t, `select count(*)::text from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`)[0] != "0"
+			}, 10*time.Second, 5*time.Millisecond, "it waits for the row")
+			_, err = another.Exec(b.ctx, `commit`)
+			require.NoError(t, err)
+			require.ErrorIs(t, <-moved, vectorstore.ErrPointerMoved)
+			now, err := b.store.Active(b.ctx)
+			require.NoError(t, err)
+			require.Equal(t, "1-abc", now.Version)
+			require.Len(t, b.tables(t), 4)
+		})
+	}
 }
 
 func TestAKilledLoaderLeavesNoTables(t *testing.T) {
