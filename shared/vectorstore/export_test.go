@@ -11,3 +11,8 @@ var (
 func (s *Store) LoadIndexed(ctx context.Context, m Model, from int64, leastRecall float64) (Outcome, error) {
 	return s.load(ctx, m, purpose{}, indexing{from, leastRecall})
 }
+
+// CheckRecall judges shares of true neighbours that were found, by operator.
+func CheckRecall(exact, indexed [2]float64, least float64) error {
+	return recalls{exact: exact, indexed: indexed}.check(least)
+}

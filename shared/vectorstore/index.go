@@ -42,8 +42,8 @@ func graphBytes(items int64, dimension int) int64 {
 	return items*int64(4*dimension+graphLinks)*11/10 + 2*graphBlock
 }
 
-// index builds HNSW indexes on a large item table, measures them against the exact answer, and records how far a scan has to look. It returns what
-// it did, for people.
+// index builds HNSW indexes on a large item table, and one by popularity. It measures the former against the exact answer, records how far a scan
+// has to look, and returns what it did, for people.
 func index(ctx context.Context, tx pgx.Tx, table pgx.Identifier, m Model, wanted indexing, took *Took) (string, error) {
 	if m.ItemCount < wanted.from || m.Dimension > maxIndexed {
 		return "exact", nil
@@ -64,19 +64,18 @@ func index(ctx context.Context, tx pgx.Tx, table pgx.Identifier, m Model, wanted
 			return "", err
 		}
 	}
+	// For who is nobody in particular: the most popular that the filters leave.
+	if _, err := tx.Exec(ctx, fmt.Sprintf(`create index on %s (bias desc, ordinal)`, table.Sanitize())); err != nil {
+		return "", err
+	}
 	took.Index = time.Since(started)
 	r, err := measureRecall(ctx, tx, table, wanted.leastRecall)
 	took.Recall = time.Since(started) - took.Index
 	if err != nil {
 		return "", err
 	}
-	for k, o := range operators {
-		if r.exact[k] < 1 {
-			return "", fmt.Errorf("the exact search by %s finds %.4f of the %d nearest items: without a true answer no index can be measured", o.name, r.exact[k], neighbours)
-		}
-		if r.indexed[k] < wanted.leastRecall {
-			return "", fmt.Errorf("%s finds %.3f of the %d nearest items, less than %.2f, even with hnsw.ef_search = %d", o.class, r.indexed[k], neighbours, wanted.leastRecall, r.width)
-		}
+	if err := r.check(wanted.leastRecall); err != nil {
+		return "", err
 	}
 	if _, err := tx.Exec(ctx, `update millrace.model_version set search_width = $2 where version = $1`, m.Version, r.width); err != nil {
 		return "", err

@@ -53,6 +53,13 @@ func TestAnIndexThatFindsTooLittleFailsTheLoad(t *testing.T) {
 	require.Len(t, b.tables(t), 2)
 }
 
+func TestNoIndexIsMeasuredByAnAnswerThatIsNotTrue(t *testing.T) {
+	t.Parallel()
+	require.NoError(t, vectorstore.CheckRecall([2]float64{1, 1}, [2]float64{.96, 1}, .95))
+	require.ErrorContains(t, vectorstore.CheckRecall([2]float64{1, .9995}, [2]float64{1, 1}, .95), "the exact search by <=> finds 0.9995")
+	require.ErrorContains(t, vectorstore.CheckRecall([2]float64{1, 1}, [2]float64{.94, 1}, .95), "vector_ip_ops finds 0.940")
+}
+
 // Vectors of independent numbers have no neighbours to speak of: an index has to look far.
 func noise(run string, items, dimension int) vectorstore.Model {
 	random := rand.New(rand.NewPCG(3, 4))

@@ -43,6 +43,19 @@ type recalls struct {
 	exact, indexed [len(operators)]float64
 }
 
+// check says what is not good enough.
+func (r recalls) check(least float64) error {
+	for k, o := range operators {
+		if r.exact[k] < 1 {
+			return fmt.Errorf("the exact search by %s finds %.4f of the %d nearest items: without a true answer no index can be measured", o.name, r.exact[k], neighbours)
+		}
+		if r.indexed[k] < least {
+			return fmt.Errorf("%s finds %.3f of the %d nearest items, less than %.2f, even with hnsw.ef_search = %d", o.class, r.indexed[k], neighbours, least, r.width)
+		}
+	}
+	return nil
+}
+
 // measureRecall computes the nearest items of some in process, from what is in the table, and looks how many of them PostgreSQL finds: without
 // the indexes, which must be all, and with them, looking farther until it finds enough.
 func measureRecall(ctx context.Context, tx pgx.Tx, table pgx.Identifier, enough float64) (r recalls, err error) {

@@ -418,6 +418,8 @@ func TestLargeModelIsIndexedAndTheIndexMeasured(t *testing.T) {
 	require.Len(t, b.column(t, `select indexname::text from pg_indexes where schemaname = 'millrace' and indexdef like '%hnsw%'`), 2)
 	plan := b.column(t, `explain select id from millrace.item_v1 order by embedding <=> '[1,0,0,0,0,0,0,0]' limit 5`)
 	require.Contains(t, strings.Join(plan, "\n"), "embedding_idx")
+	plan = b.column(t, `explain select id from millrace.item_v1 where ordinal <> all('{7,9}'::int[]) order by bias desc, ordinal limit 40`)
+	require.NotContains(t, strings.Join(plan, "\n"), "Sort", "what is popular is not looked for among all items")
 	require.Eventually(t, func() bool {
 		scans := b.column(t, `select idx_scan::text from pg_stat_user_indexes where relname = 'item_v1' and indexrelname ~ 'embedding'`)
 		return slices.Equal(scans, []string{"200", "200"})
