@@ -426,6 +426,32 @@ func TestLargeModelIsIndexedAndTheIndexMeasured(t *testing.T) {
 	}, 10*time.Second, 50*time.Millisecond, "each index was asked for the neighbours of each probe")
 }
 
+func TestAFilteredIndexScanGoesOnUntilTheListIsFull(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	out, err := b.store.LoadIndexed(b.ctx, large("1"), 1000, .95)
+	require.NoError(t, err)
+	require.Contains(t, out.Index, "hnsw")
+	postgrestest.Exec(t, b.url, `do $$ begin execute format('alter database %I set enable_seqscan = off', current_database()); end $$`)
+	store := open(t, b.url)
+	now, err := store.Active(b.ctx)
+	require.NoError(t, err)
+	list, err := store.Items(b.ctx, now, "", "")
+	require.NoError(t, err)
+	var hidden []int32
+	for n := range int32(len(list.IDs)) {
+		if n%20 != 0 {
+			hidden = append(hidden, n)
+		}
+	}
+	found, err := store.Search(b.ctx, now, vectorstore.Columns{}, []vectorstore.Search{{Vector: list.Embeddings[:now.Dimension], Hidden: hidden, Candidates: 40, Seed: list.IDs[0], Similar: 5}}, 100)
+	require.NoError(t, err)
+	require.Len(t, found[0].Candidates, 40, "of a hundred items that a scan looks at, 95 are hidden")
+	for _, i := range found[0].Candidates {
+		require.Zero(t, i.Ordinal%20)
+	}
+}
+
 func TestActivityDoesNotDependOnOrderOrRepetition(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
