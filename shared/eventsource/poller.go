@@ -55,12 +55,13 @@ func (p *Poller) Run(ctx context.Context) {
 		p.Stream.mu.Unlock()
 		for ; known < len(all); known++ {
 			sh := all[known]
-			drained[sh] = make(chan struct{})
+			end := make(chan struct{})
+			drained[sh] = end
 			var parents []chan struct{}
 			for _, parent := range sh.parents {
 				parents = append(parents, drained[parent])
 			}
-			lanes.Go(func() { p.read(ctx, sh, parents, drained[sh]) })
+			lanes.Go(func() { p.read(ctx, sh, parents, end) })
 		}
 		select {
 		case <-ctx.Done():
