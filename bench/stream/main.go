@@ -96,7 +96,11 @@ func foldIn(ctx context.Context, _ []int, out *strings.Builder) error {
 		return fmt.Errorf("the fold-in's benchmark: %w: %s", err, said)
 	}
 	out.WriteString("\n### One user folded in, and the best 20 of all items\n\nA session of ten items, one core.\n\n| items × d | ms a user |\n|---:|---:|\n")
-	for _, m := range foldInLine.FindAllStringSubmatch(string(said), -1) {
+	lines := foldInLine.FindAllStringSubmatch(string(said), -1)
+	if len(lines) == 0 {
+		return fmt.Errorf("the fold-in's benchmark says nothing: %s", said)
+	}
+	for _, m := range lines {
 		nanoseconds, err := strconv.ParseFloat(m[3], 64)
 		if err != nil {
 			return err

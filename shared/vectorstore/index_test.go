@@ -3,7 +3,6 @@ package vectorstore_test
 import (
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"strings"
 	"testing"
 
@@ -60,24 +59,9 @@ func TestNoIndexIsMeasuredByAnAnswerThatIsNotTrue(t *testing.T) {
 	require.ErrorContains(t, vectorstore.CheckRecall([2]float64{1, 1}, [2]float64{.94, 1}, .95), "vector_ip_ops finds 0.940")
 }
 
-// Vectors of independent numbers have no neighbours to speak of: an index has to look far.
-func noise(run string, items, dimension int) vectorstore.Model {
-	random := rand.New(rand.NewPCG(3, 4))
-	m := model(run)
-	m.Dimension, m.ItemCount = dimension, int64(items)
-	m.Items = func(yield func(vectorstore.Entity, error) bool) {
-		for n := range items {
-			e := vectorstore.Entity{ID: fmt.Sprintf("%06d", n), Embedding: make([]float32, dimension)}
-			for k := range e.Embedding {
-				e.Embedding[k] = float32(random.NormFloat64())
-			}
-			if !yield(e, nil) {
-				return
-			}
-		}
-	}
-	m.Users, m.UserCount = entities(), 0
-	return m
+// noise is a model of independent vectors, which have no neighbours to speak of: an index has to look far.
+func noise(run string) vectorstore.Model {
+	return scattered(run, 4000, 128, func(int, int) float32 { return 0 })
 }
 
 func TestAnIndexThatFindsTooLittleIsSearchedFarther(t *testing.T) {
@@ -93,10 +77,10 @@ func TestAnIndexThatFindsTooLittleIsSearchedFarther(t *testing.T) {
 	}
 	b.load(t, "1") // has no index
 	require.Equal(t, 100, width("1"))
-	_, err := b.store.LoadIndexed(b.ctx, noise("2", 4000, 128), 1000, .5)
+	_, err := b.store.LoadIndexed(b.ctx, noise("2"), 1000, .5)
 	require.NoError(t, err)
 	require.Equal(t, 100, width("2"))
-	out, err := b.store.LoadIndexed(b.ctx, noise("3", 4000, 128), 1000, .993)
+	out, err := b.store.LoadIndexed(b.ctx, noise("3"), 1000, .992)
 	t.Log(out.Index)
 	require.NoError(t, err)
 	require.Contains(t, []int{200, 400, 800}, width("3"))

@@ -391,14 +391,19 @@ func TestAKilledLoaderLeavesNoTables(t *testing.T) {
 
 // large is a model of 2,000 items around 50 points.
 func large(run string) vectorstore.Model {
+	return scattered(run, 2000, 8, func(n, k int) float32 { return float32(n % 50 * (k + 3) % 7) })
+}
+
+// scattered is a model of so many items, each somewhere around its centre, and no users.
+func scattered(run string, items, dimension int, centre func(n, k int) float32) vectorstore.Model {
 	m := model(run)
 	random := rand.New(rand.NewPCG(7, 7))
-	m.Dimension, m.ItemCount = 8, 2000
+	m.Dimension, m.ItemCount = dimension, int64(items)
 	m.Items = func(yield func(vectorstore.Entity, error) bool) {
-		for n := range 2000 {
-			e := vectorstore.Entity{ID: fmt.Sprint(n), Embedding: make([]float32, 8)}
-			for i := range e.Embedding {
-				e.Embedding[i] = float32(n%50*(i+3)%7) + float32(random.NormFloat64())
+		for n := range items {
+			e := vectorstore.Entity{ID: fmt.Sprint(n), Embedding: make([]float32, dimension)}
+			for k := range e.Embedding {
+				e.Embedding[k] = centre(n, k) + float32(random.NormFloat64())
 			}
 			if !yield(e, nil) {
 				return
