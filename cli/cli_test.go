@@ -12,8 +12,12 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/millrace/millrace/shared/als"
 	"github.com/millrace/millrace/shared/dataset"
+	"github.com/millrace/millrace/shared/features"
 	"github.com/millrace/millrace/shared/lake"
+	"github.com/millrace/millrace/shared/model"
+	"github.com/millrace/millrace/shared/vectorstore"
 )
 
 // millrace runs a command line and returns what it prints.
@@ -190,6 +194,34 @@ func TestLineageShowsWhatHasChanged(t *testing.T) {
 		"  ← raw/m  sha256 0123456789ab…  marker CHANGED since  7 rows  from MySQL 8.4.0\n", out.String())
 }
 
+func TestLineageOfARecommendationWhoseTrainingSetWasReplacedShowsWhatTheModelSaw(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	objects := lake.NewDirectory(t.TempDir())
+	shop, err := dataset.Load("classicmodels")
+	require.NoError(t, err)
+	seen, err := als.Collect(1, 2, []als.Interaction{{Item: 0, Weight: 1}, {Item: 1, Weight: 1}})
+	require.NoError(t, err)
+	unit := []float32{1}
+	_, _, err = model.Write(ctx, model.Destination{Store: objects, Dir: lake.ModelDir("v"), Version: "v", Run: "20261122T020000Z", Parents: []lake.Parent{{Key: "training/x/dt=2026-11-22/_SUCCESS", SHA256: "before"}}}, model.Content{
+		Items:   []model.Entity{{ID: "a", Embedding: unit}, {ID: "b", Embedding: unit}},
+		Users:   []model.Entity{{ID: "1000103", Embedding: unit}},
+		Encoder: features.Encoder{Format: features.EncoderFormat, Dimension: 1, Alpha0: 1, Lambda: 1, Items: 2, Users: 1, WeightUnit: 1, Gramian: unit, MeanUser: unit},
+		Metrics: model.Metrics{State: lake.Candidate}, Seen: model.Seen{Users: []string{"1000103"}, Items: []string{"a", "b"}, Matrix: seen},
+	})
+	require.NoError(t, err)
+	require.NoError(t, objects.Put(ctx, "training/x/dt=2026-11-22/_SUCCESS", strings.NewReader(`{"format":"`+lake.TrainingFormat+`","rows":7}`)))
+	require.NoError(t, objects.Put(ctx, "recommendations/2026/11/22/02/f", strings.NewReader(`{"recommendation_id":"r1","customer_number":1000103,"model_version":"v"}`+"\n")))
+	s := &stack{lake: objects, dataset: shop}
+	o, err := s.origin(ctx, "r1")
+	require.NoError(t, err)
+	var out bytes.Buffer
+	o.print(&out)
+	require.Contains(t, out.String(), "the training set was replaced since; the model was trained on 2 items of this user: a, b\n")
+	require.Contains(t, out.String(), "marker CHANGED since")
+	require.NotContains(t, out.String(), "WHERE")
+}
+
 func TestStatusSaysWhatWaitsAndWhatWasReplaced(t *testing.T) {
 	t.Parallel()
 	lag := 1500.0
@@ -199,11 +231,12 @@ func TestStatusSaysWhatWaitsAndWhatWasReplaced(t *testing.T) {
 			{"20261122T030000Z", []stage{{Stage: "extract", Name: "ratings", Done: true, Rows: 3, Detail: "consistent snapshot"}, {Stage: "train", Name: "model"}}},
 			{"20261122T020000Z", []stage{{Stage: "train", Name: "model", Replaced: "20261122T030000Z"}}},
 		},
-		Models: []modelVersion{{"v1", "active", "newest run"}}, Stream: stream{"Enabled", "OK", &lag}, Failed: 2,
+		versions: versions{[]modelVersion{{"v1", "active", "newest run"}}, &vectorstore.Experiment{N: 3, Control: "v1", Treatment: "v2", Weight: 0.1}},
+		Stream:   stream{"Enabled", "OK", &lag}, Failed: 2,
 	}.print(&out)
 	for _, part := range []string{
 		"Run 20261122T030000Z: 1 of 2 stages done", "✓  extract  ratings  3 rows  consistent snapshot", "…  train    model",
-		"Run 20261122T020000Z: replaced by run 20261122T030000Z", "v1  active", `Stream: Enabled, last result "OK", 1.5 s behind`, "Failed invocations: 2",
+		"Run 20261122T020000Z: replaced by run 20261122T030000Z", "v1  active", "Experiment 3, running", "treatment   10.0 %  v2", `Stream: Enabled, last result "OK", 1.5 s behind`, "Failed invocations: 2",
 	} {
 		require.Contains(t, out.String(), part)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"time"
 
@@ -67,6 +68,9 @@ It is one Athena query over recommendations/ (or replay/) and activity/.`,
 			database, err := s.output("GlueDatabaseName")
 			if err != nil {
 				return err
+			}
+			if os.Getenv("AWS_ENDPOINT_URL") != "" {
+				fmt.Fprintln(cmd.ErrOrStderr(), "The Athena of the local cloud speaks another dialect of SQL: compare runs on AWS (docs/operations.md, Limits).")
 			}
 			c, err := hitrate.Compare(ctx, workgroup.New(athena.NewFromConfig(s.cfg), group, database, workgroup.Poll), s.dataset.Event, q)
 			if err != nil {

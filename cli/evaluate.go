@@ -49,7 +49,7 @@ recommended again.`,
 	}
 	cmd.Flags().StringVar(&dir, "model", "", "directory of the artifact")
 	cmd.Flags().StringVar(&file, "test", "", "file with held-out interactions: .csv, .tsv or .parquet")
-	cmd.Flags().StringVar(&sessions, "sessions", "", "file with lines of `item item …<TAB>next item`")
+	cmd.Flags().StringVar(&sessions, "sessions", "", "file with lines of items, a tab and the next item: item item …<TAB>next item")
 	cmd.Flags().IntVar(&k, "k", 20, "length of the list")
 	columnFlags(cmd, &columns)
 	required(cmd, "model")

@@ -6,8 +6,6 @@ import (
 	"io"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/spf13/cobra"
 
 	"github.com/millrace/millrace/shared/vectorstore"
@@ -28,6 +26,14 @@ night's model waits beneath it. millrace compare says which variant did better.`
 
 const weightUsage = "share of the users that get the treatment, from 0 to 1"
 
+// checkWeight refuses what is no share; NaN, for one, which JSON cannot carry to the loader.
+func checkWeight(weight float64) error {
+	if weight >= 0 && weight <= 1 {
+		return nil
+	}
+	return fmt.Errorf("--weight %v: want the %s", weight, weightUsage)
+}
+
 func newExperimentStart(o *options) *cobra.Command {
 	var control, treatment string
 	var weight float64
@@ -37,6 +43,9 @@ func newExperimentStart(o *options) *cobra.Command {
 		Short: "Start an experiment of two published versions; what is not in the database is loaded first",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := checkWeight(weight); err != nil {
+				return err
+			}
 			return o.experiment(cmd, map[string]any{"do": "start", "control": control, "treatment": treatment, "weight": weight, "anyway": anyway}, "")
 		},
 	}
@@ -55,6 +64,9 @@ func newExperimentWeigh(o *options) *cobra.Command {
 		Short: "Give the treatment another share of the users: only those between the old share and the new one change their version",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := checkWeight(weight); err != nil {
+				return err
+			}
 			return o.experiment(cmd, map[string]any{"do": "weigh", "weight": weight}, "")
 		},
 	}
@@ -103,14 +115,10 @@ func (o *options) experiment(cmd *cobra.Command, what map[string]any, reason str
 
 // experiment asks the loader; nil if there never was an experiment.
 func (s *stack) experiment(ctx context.Context, what map[string]any, reason string) (*vectorstore.Experiment, error) {
-	caller, err := sts.NewFromConfig(s.cfg).GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
-	if err != nil {
-		return nil, fmt.Errorf("who is asking (sts:GetCallerIdentity): %w", err)
-	}
 	var answer struct {
 		Experiment *vectorstore.Experiment `json:"experiment"`
 	}
-	err = s.command(ctx, map[string]any{"command": "experiment", "experiment": what, "by": aws.ToString(caller.Arn), "reason": reason}, &answer)
+	err := s.decide(ctx, map[string]any{"command": "experiment", "experiment": what, "reason": reason}, &answer)
 	return answer.Experiment, err
 }
 

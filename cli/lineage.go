@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/millrace/millrace/shared/lake"
 	"github.com/millrace/millrace/shared/laketable"
+	"github.com/millrace/millrace/shared/model"
 	"github.com/millrace/millrace/shared/schema"
 )
 
@@ -22,7 +24,11 @@ type origin struct {
 	Record  map[string]any `json:"recommendation,omitempty"`
 	Rows    []sourceRow    `json:"rows,omitempty"`
 	RowsAll int64          `json:"rows_of_the_user"`
-	Lineage lake.Lineage   `json:"lineage"`
+	// Seen are items of the user that the model was trained on, where the training set is not there any more.
+	Seen    []string     `json:"seen_items,omitempty"`
+	SeenAll int64        `json:"seen_items_of_the_user,omitempty"`
+	Gone    bool         `json:"training_set_replaced,omitempty"`
+	Lineage lake.Lineage `json:"lineage"`
 }
 
 // sourceRow is a row of the training set's base table, by its key in MySQL.
@@ -106,7 +112,9 @@ func (s *stack) recommendationIn(ctx context.Context, key, id string) (map[strin
 		line, err := lines.ReadBytes('\n')
 		if strings.Contains(string(line), id) {
 			var record map[string]any
-			if json.Unmarshal(line, &record) == nil && record["recommendation_id"] == id {
+			numbers := json.NewDecoder(bytes.NewReader(line))
+			numbers.UseNumber() // a user's number is compared as it was sent
+			if numbers.Decode(&record) == nil && record["recommendation_id"] == id {
 				return record, nil
 			}
 		}
@@ -120,16 +128,18 @@ func (s *stack) recommendationIn(ctx context.Context, key, id string) (map[strin
 
 // sourceRows finds the user's rows in the training set, and shows first those of the items that the recommendation rests on.
 func (s *stack) sourceRows(ctx context.Context, o *origin) error {
-	var marker *lake.Parent
-	for _, up := range o.Lineage.Parents {
-		if up.Header.Format == lake.TrainingFormat {
-			marker = &up.Parent
-		}
-	}
-	if marker == nil {
+	wanted := fmt.Sprint(o.Record[s.dataset.Event.User])
+	n := slices.IndexFunc(o.Lineage.Parents, func(up lake.Lineage) bool {
+		return up.Header.Format == lake.TrainingFormat || up.Missing
+	})
+	if n < 0 {
 		return nil // a model from elsewhere
 	}
-	set, err := lake.ReadParent[lake.TrainingSuccess](ctx, s.lake, *marker, lake.TrainingFormat)
+	trained := o.Lineage.Parents[n]
+	if !trained.Intact { // a later run of the day has other rows
+		return s.seenItems(ctx, o, wanted)
+	}
+	set, err := lake.ReadParent[lake.TrainingSuccess](ctx, s.lake, trained.Parent, lake.TrainingFormat)
 	if err != nil {
 		return err
 	}
@@ -138,7 +148,6 @@ func (s *stack) sourceRows(ctx context.Context, o *origin) error {
 	if err != nil {
 		return err
 	}
-	wanted := fmt.Sprint(o.Record[s.dataset.Event.User])
 	for _, file := range set.Files {
 		for row, err := range laketable.Rows(ctx, s.lake, file, set.Columns) {
 			if err != nil {
@@ -164,6 +173,28 @@ func (s *stack) sourceRows(ctx context.Context, o *origin) error {
 	return nil
 }
 
+// seenItems reads what the model itself says of the user.
+func (s *stack) seenItems(ctx context.Context, o *origin, user string) error {
+	o.Gone = true
+	artifact, err := model.Open(ctx, s.lake, o.Lineage.Key)
+	if err != nil {
+		return err
+	}
+	for pair, err := range artifact.Interactions(ctx) {
+		if err != nil {
+			return err
+		}
+		if pair.User != user {
+			continue
+		}
+		o.SeenAll++
+		if len(o.Seen) < shownRows {
+			o.Seen = append(o.Seen, pair.Item)
+		}
+	}
+	return nil
+}
+
 // shownRows is enough to go and look in MySQL; a good customer has hundreds.
 const shownRows = 5
 
@@ -181,7 +212,14 @@ func (o origin) print(w io.Writer) {
 		if more := o.RowsAll - int64(len(o.Rows)); more > 0 {
 			fmt.Fprintf(w, "  … and %d more rows of this user\n", more)
 		}
-		if o.RowsAll == 0 {
+		switch {
+		case o.Gone && o.SeenAll > 0:
+			fmt.Fprintf(w, "  the training set was replaced since; the model was trained on %s of this user: %s", plural(int(o.SeenAll), "item"), strings.Join(o.Seen, ", "))
+			if o.SeenAll > int64(len(o.Seen)) {
+				fmt.Fprint(w, ", …")
+			}
+			fmt.Fprintln(w)
+		case o.RowsAll == 0:
 			fmt.Fprintln(w, "  the training set has no row of this user: the session and the features alone speak")
 		}
 	}

@@ -79,9 +79,6 @@ func loadDirectory(ctx context.Context, dir, postgres string, p modelloader.Prom
 	}
 	defer store.Close()
 	out, err := modelloader.Promote(ctx, lake.NewDirectory(dir), store, model.ManifestFile, p)
-	if errors.Is(err, modelloader.ErrRejected) {
-		return loaded{}, fmt.Errorf("%w; --anyway loads it all the same", err)
-	}
 	if err != nil {
 		return loaded{}, err
 	}
@@ -99,7 +96,7 @@ func (l loaded) print(w io.Writer) {
 	}
 	fmt.Fprintf(w, "%s is active, %s", l.Version, l.Reason)
 	if l.Replaced != "" {
-		fmt.Fprintf(w, "; it replaced %s, to which a rollback returns", l.Replaced)
+		fmt.Fprintf(w, "; it replaced %s, which keeps its tables", l.Replaced)
 	}
 	fmt.Fprintf(w, "\n  %s, %s, dimension %d; search: %s; prewarmed: %s\n", plural(int(l.Items), "item"), plural(int(l.Users), "user"), l.Dimension, l.Index, l.Prewarmed)
 }

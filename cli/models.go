@@ -6,8 +6,12 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/spf13/cobra"
+
+	"github.com/millrace/millrace/shared/vectorstore"
 )
 
 // modelVersion is a row of the API's GET /models.
@@ -17,18 +21,21 @@ type modelVersion struct {
 	Reason  string `json:"reason"`
 }
 
-// models lists the versions in the database, newest first.
-func (s *stack) models(ctx context.Context) ([]modelVersion, error) {
-	var answer struct {
-		Models []modelVersion `json:"models"`
-	}
-	return answer.Models, s.get(ctx, "/models", &answer)
+// versions is the API's GET /models.
+type versions struct {
+	Models     []modelVersion          `json:"models"`               // newest first
+	Experiment *vectorstore.Experiment `json:"experiment,omitempty"` // the running one
+}
+
+func (s *stack) versions(ctx context.Context) (v versions, err error) {
+	err = s.get(ctx, "/models", &v)
+	return v, err
 }
 
 // model is a version in the database, nil if it is not there yet.
 func (s *stack) model(ctx context.Context, version string) (*modelVersion, error) {
-	models, err := s.models(ctx)
-	for _, m := range models {
+	all, err := s.versions(ctx)
+	for _, m := range all.Models {
 		if m.Version == version {
 			return &m, err
 		}
@@ -37,7 +44,8 @@ func (s *stack) model(ctx context.Context, version string) (*modelVersion, error
 }
 
 func newRollback(o *options) *cobra.Command {
-	return &cobra.Command{
+	var reason string
+	cmd := &cobra.Command{
 		Use:   "rollback",
 		Short: "Make the previous model version active again",
 		Args:  cobra.NoArgs,
@@ -50,7 +58,7 @@ func newRollback(o *options) *cobra.Command {
 				Active   string `json:"active"`
 				Previous string `json:"previous"`
 			}
-			if err := s.command(cmd.Context(), map[string]string{"command": "rollback"}, &swap); err != nil {
+			if err := s.decide(cmd.Context(), map[string]any{"command": "rollback", "reason": reason}, &swap); err != nil {
 				return err
 			}
 			return o.show(cmd.OutOrStdout(), swap, func(w io.Writer) {
@@ -58,6 +66,18 @@ func newRollback(o *options) *cobra.Command {
 			})
 		},
 	}
+	cmd.Flags().StringVar(&reason, "reason", "no reason given", "why: it is recorded")
+	return cmd
+}
+
+// decide is command for what is recorded with who decided it.
+func (s *stack) decide(ctx context.Context, request map[string]any, answer any) error {
+	caller, err := sts.NewFromConfig(s.cfg).GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
+	if err != nil {
+		return fmt.Errorf("who is asking (sts:GetCallerIdentity): %w", err)
+	}
+	request["by"] = aws.ToString(caller.Arn)
+	return s.command(ctx, request, answer)
 }
 
 // command asks the loader, which alone may write to the model tables, and waits for its answer.

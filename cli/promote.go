@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"io"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/spf13/cobra"
 )
 
@@ -24,18 +22,14 @@ if it passes its gate, which compares with this one.`,
 			if err != nil {
 				return err
 			}
-			caller, err := sts.NewFromConfig(s.cfg).GetCallerIdentity(cmd.Context(), &sts.GetCallerIdentityInput{})
-			if err != nil {
-				return fmt.Errorf("who is asking (sts:GetCallerIdentity): %w", err)
-			}
-			request := map[string]any{"command": "promote", "version": args[0], "anyway": anyway, "by": aws.ToString(caller.Arn), "reason": reason}
+			request := map[string]any{"command": "promote", "version": args[0], "anyway": anyway, "reason": reason}
 			var promoted struct {
 				Version   string `json:"version"`
 				Activated bool   `json:"activated"`
 				Reason    string `json:"reason"`
 				Replaced  string `json:"replaced,omitempty"`
 			}
-			if err := s.command(cmd.Context(), request, &promoted); err != nil {
+			if err := s.decide(cmd.Context(), request, &promoted); err != nil {
 				return err
 			}
 			return o.show(cmd.OutOrStdout(), promoted, func(w io.Writer) {

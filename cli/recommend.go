@@ -25,13 +25,13 @@ directory, as the stream's function does: one record a line, in the events' orde
 in a database (millrace load fills one); what users did is not recorded there. Events that can never be answered are named on standard
 error with their line and the reason, and the exit status is 2.`,
 		Args: cobra.MaximumNArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) (err error) {
+		RunE: func(cmd *cobra.Command, args []string) error {
 			if events == "" {
 				if from.dir != "" || from.postgres != "" {
 					return errors.New("name a file of events: --events FILE")
 				}
 				if len(args) == 0 {
-					return errors.New("name a user, or a model and a file of events: millrace recommend --model DIR --events FILE")
+					return errors.New("name a user, or a file of events and what answers them: millrace recommend --events FILE with --model DIR or --postgres URL")
 				}
 				return recommendUser(cmd, o, args[0])
 			}
@@ -43,14 +43,12 @@ error with their line and the reason, and the exit status is 2.`,
 					return errors.New("name what answers the events: --model DIR or --postgres URL")
 				}
 			}
-			to := cmd.OutOrStdout()
+			to := func() (io.WriteCloser, error) { return nopCloser{cmd.OutOrStdout()}, nil }
 			if out != "" {
-				file, err := os.Create(out)
-				if err != nil {
-					return err
+				if sameFile(events, out) {
+					return fmt.Errorf("--out %s is the file of events: name another", out)
 				}
-				defer func() { err = errors.Join(err, file.Close()) }()
-				to = file
+				to = func() (io.WriteCloser, error) { return os.Create(out) }
 			}
 			return recommendEvents(cmd.Context(), from, events, to, cmd.ErrOrStderr())
 		},
@@ -59,10 +57,23 @@ error with their line and the reason, and the exit status is 2.`,
 	flags.StringVar(&from.dir, "model", "", "directory of the artifact")
 	flags.StringVar(&from.postgres, "postgres", "", "the database's URL, postgres://user:password@host:5432/database; default: POSTGRES_URL, if there is no --model")
 	flags.StringVar(&events, "events", "", "file with one event a line")
-	flags.StringVar(&out, "out", "", "file for the records; default: standard output")
+	flags.StringVar(&out, "out", "", "file for the records, which is overwritten; default: standard output")
 	flags.StringVar(&from.datasetName, "dataset", "", "whose event fields and rules; default: the model's, or "+defaultDataset+" for a model trained from a file")
 	cmd.MarkFlagsMutuallyExclusive("model", "postgres")
 	return cmd
+}
+
+type nopCloser struct{ io.Writer }
+
+func (nopCloser) Close() error { return nil }
+
+func sameFile(a, b string) bool {
+	one, err := os.Stat(a)
+	if err != nil {
+		return false
+	}
+	two, err := os.Stat(b)
+	return err == nil && os.SameFile(one, two)
 }
 
 func recommendUser(cmd *cobra.Command, o *options, user string) error {

@@ -67,6 +67,15 @@ func TestAFileOfEventsIsAnsweredWithoutACloud(t *testing.T) {
 		require.NotEqual(t, last, r.EventID)
 		last = r.EventID
 	}
+	for _, args := range [][]string{{"--model", dir, "--events", events + ".none"}, {"--model", dir + "none", "--events", events}, {"--model", dir, "--events", events, "--dataset", "none"}} {
+		_, err = millrace(t, append([]string{"recommend", "--out", out}, args...)...)
+		require.Error(t, err)
+		kept, err := os.ReadFile(out)
+		require.NoError(t, err)
+		require.Equal(t, text, kept, "nothing is overwritten before records can be made")
+	}
+	_, err = millrace(t, "recommend", "--model", dir, "--events", events, "--out", filepath.Join(filepath.Dir(events), ".", "events.jsonl"))
+	require.ErrorContains(t, err, "is the file of events")
 	_, err = millrace(t, "recommend", "--model", dir, "--events", filepath.Join(t.TempDir(), "none"))
 	require.ErrorIs(t, err, os.ErrNotExist)
 	_, err = millrace(t, "recommend", "--model", t.TempDir(), "--events", events)

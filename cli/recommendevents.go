@@ -24,7 +24,7 @@ import (
 type rejectedEvents int
 
 func (n rejectedEvents) Error() string {
-	return fmt.Sprintf("%s rejected: see above for the lines and the reasons", plural(int(n), "event"))
+	return fmt.Sprintf("%s rejected: see above for the reasons", plural(int(n), "event"))
 }
 
 // eventRun answers a file of events without a cloud: what the stream's function does, from a terminal.
@@ -122,8 +122,9 @@ func (f eventSource) shop(model string) (*dataset.Dataset, error) {
 	return dataset.Load(name)
 }
 
-// recommendEvents answers the events of a file, one record a line in their order.
-func recommendEvents(ctx context.Context, from eventSource, file string, out, rejected io.Writer) error {
+// recommendEvents answers the events of a file, one record a line in their order. What the records go to is opened last: nothing is
+// overwritten before they can be made.
+func recommendEvents(ctx context.Context, from eventSource, file string, to func() (io.WriteCloser, error), rejected io.Writer) (err error) {
 	events, err := os.Open(file)
 	if err != nil {
 		return err
@@ -134,6 +135,11 @@ func recommendEvents(ctx context.Context, from eventSource, file string, out, re
 		return err
 	}
 	defer done()
+	out, err := to()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, out.Close()) }()
 	r := eventRun{serving: serving, names: shop.Event, file: file, out: bufio.NewWriter(out), rejected: rejected, now: time.Now}
 	if err := r.run(ctx, events); err != nil {
 		return fmt.Errorf("%s: %w", file, err)
@@ -145,30 +151,21 @@ func recommendEvents(ctx context.Context, from eventSource, file string, out, re
 }
 
 func (r *eventRun) run(ctx context.Context, events io.Reader) error {
-	lines := bufio.NewReaderSize(events, event.MaxBytes+2) // with \r\n
-	for number := 1; ; number++ {
-		line, err := lines.ReadSlice('\n')
-		long := errors.Is(err, bufio.ErrBufferFull)
-		for errors.Is(err, bufio.ErrBufferFull) {
-			_, err = lines.ReadSlice('\n')
-		}
-		if err != nil && !errors.Is(err, io.EOF) {
+	for line, err := range event.Lines(events) {
+		switch {
+		case err != nil:
 			return err
-		}
-		if long {
-			r.refuse(number, fmt.Sprintf("more than the %d bytes an event may have", event.MaxBytes))
-		} else if payload := bytes.TrimSpace(line); len(payload) > 0 {
-			if err := r.add(ctx, number, bytes.Clone(payload)); err != nil {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case line.Err != nil:
+			r.refuse(line.Number, line.Err.Error())
+		default:
+			if err := r.add(ctx, line.Number, bytes.Clone(line.Payload)); err != nil {
 				return err
 			}
 		}
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		if err != nil { // the end
-			return errors.Join(r.answer(ctx), r.out.Flush())
-		}
 	}
+	return errors.Join(r.answer(ctx), r.out.Flush())
 }
 
 func (r *eventRun) refuse(number int, reason string) {

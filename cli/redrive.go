@@ -26,7 +26,7 @@ func newRedrive(o *options) *cobra.Command {
 		Short: "Send the recommender again what it rejected or had to give up, after a fix",
 		Long: `Send the recommender again the events it rejected (quarantine/recommender/) and the batches that its event source mapping gave up
 (aws/lambda/). An event keeps its event_id: what it has done before is not done twice. What is answered is moved to redriven/, what is
-rejected again stays, with the new reason. The exit status is 1 if anything could not be answered now.`,
+rejected again stays, with the new reason, and the exit status is 2. It is 1 if anything could not be answered now.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			now := time.Now()
@@ -52,6 +52,9 @@ rejected again stays, with the new reason. The exit status is 1 if anything coul
 			err = errors.Join(err, o.show(cmd.OutOrStdout(), out, func(w io.Writer) { out.print(w, dryRun) }))
 			if left := out.Counts[redrive.Failed] + out.Counts[redrive.Unread]; err == nil && left > 0 {
 				err = fmt.Errorf("%s could not be sent: see above for the reasons", plural(left, "object"))
+			}
+			if again := out.Counts[redrive.Again]; err == nil && again > 0 && !dryRun {
+				err = rejectedEvents(again)
 			}
 			return err
 		},

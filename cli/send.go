@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"fmt"
@@ -52,28 +51,25 @@ func (s *stack) readEvents(path string) ([]types.PutRecordsRequestEntry, error) 
 		return nil, err
 	}
 	var records []types.PutRecordsRequestEntry
-	lines := bufio.NewScanner(bytes.NewReader(text))
-	lines.Buffer(nil, event.MaxBytes+1)
-	for number := 1; lines.Scan(); number++ {
-		line := bytes.TrimSpace(lines.Bytes())
-		if len(line) == 0 {
-			continue
-		}
-		e, err := event.Parse(line, s.dataset.Event)
+	for line, err := range event.Lines(bytes.NewReader(text)) {
 		if err != nil {
-			return nil, fmt.Errorf("%s:%d: %w", path, number, err)
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
+		if line.Err != nil {
+			return nil, fmt.Errorf("%s:%d: %w", path, line.Number, line.Err)
+		}
+		e, err := event.Parse(line.Payload, s.dataset.Event)
+		if err != nil {
+			return nil, fmt.Errorf("%s:%d: %w", path, line.Number, err)
 		}
 		key := e.User
 		if key == "" {
 			key = e.Session
 		}
 		if key == "" {
-			key = fmt.Sprint(number)
+			key = fmt.Sprint(line.Number)
 		}
-		records = append(records, types.PutRecordsRequestEntry{Data: bytes.Clone(line), PartitionKey: aws.String(key)})
-	}
-	if err := lines.Err(); err != nil {
-		return nil, fmt.Errorf("%s: %w (an event has at most %d bytes)", path, err, event.MaxBytes)
+		records = append(records, types.PutRecordsRequestEntry{Data: bytes.Clone(line.Payload), PartitionKey: aws.String(key)})
 	}
 	return records, nil
 }

@@ -30,7 +30,7 @@ type stack struct {
 	cfg     aws.Config
 	outputs map[string]string
 	dataset *dataset.Dataset
-	lake    *lake.Bucket
+	lake    lake.Store
 }
 
 func (o *options) openStack(ctx context.Context) (*stack, error) {

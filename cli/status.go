@@ -24,13 +24,13 @@ import (
 
 // status is what `millrace status` shows.
 type status struct {
-	Stack       string         `json:"stack"`
-	Runs        []runStatus    `json:"runs"`
-	Models      []modelVersion `json:"models"`
-	Stream      stream         `json:"stream"`
-	Failed      int            `json:"failed_invocations"`
-	NotSent     int            `json:"undelivered_events"`
-	Quarantined int            `json:"quarantined_events"` // refused today or yesterday (UTC)
+	Stack string      `json:"stack"`
+	Runs  []runStatus `json:"runs"`
+	versions
+	Stream      stream `json:"stream"`
+	Failed      int    `json:"failed_invocations"`
+	NotSent     int    `json:"undelivered_events"`
+	Quarantined int    `json:"quarantined_events"` // refused today or yesterday (UTC)
 }
 
 // stream is how the recommender keeps up with the events.
@@ -83,7 +83,7 @@ func (s *stack) status(ctx context.Context, last int) (status, error) {
 		}
 		now.Runs = append(now.Runs, runStatus{run, stages})
 	}
-	if now.Models, err = s.models(ctx); err != nil {
+	if now.versions, err = s.versions(ctx); err != nil {
 		return now, err
 	}
 	if now.Stream, err = s.stream(ctx); err != nil {
@@ -138,6 +138,10 @@ func (now status) print(w io.Writer) {
 		fmt.Fprintf(table, "  %s\t%s\t%s\n", m.Version, m.State, m.Reason)
 	}
 	table.Flush()
+	if now.Experiment != nil {
+		fmt.Fprintln(w, "These two serve, until the experiment ends:")
+		printExperiment(w, now.Experiment)
+	}
 	lag := fmt.Sprintf("no figure of its lag in the last %.0f minutes", lagWindow.Minutes())
 	if now.Stream.LagMs != nil {
 		lag = fmt.Sprintf("%.1f s behind", *now.Stream.LagMs/1000)

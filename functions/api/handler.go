@@ -32,6 +32,7 @@ type api struct {
 type activityReader interface {
 	Recent(ctx context.Context, user string, since time.Time, atMost int) ([]vectorstore.Past, error)
 	Versions(ctx context.Context) ([]vectorstore.Version, error)
+	LatestExperiment(ctx context.Context) (vectorstore.Experiment, error)
 }
 
 const (
@@ -198,15 +199,25 @@ func (a *api) anyModel(ctx context.Context) (*activemodel.Model, error) {
 	return nil, err
 }
 
+// versions answers with all versions, and with the experiment if one runs: then its two serve.
 func (a *api) versions(w http.ResponseWriter, q *http.Request) error {
+	answer := struct {
+		Models     []vectorstore.Version   `json:"models"`
+		Experiment *vectorstore.Experiment `json:"experiment,omitempty"`
+	}{Models: []vectorstore.Version{}}
 	list, err := a.store.Versions(q.Context())
 	if err != nil {
 		return err
 	}
-	if list == nil {
-		list = []vectorstore.Version{}
+	answer.Models = append(answer.Models, list...)
+	e, err := a.store.LatestExperiment(q.Context())
+	if err != nil && !errors.Is(err, vectorstore.ErrNoExperiment) {
+		return err
 	}
-	return writeJSON(w, http.StatusOK, map[string]any{"models": list})
+	if err == nil && e.StoppedAt == nil {
+		answer.Experiment = &e
+	}
+	return writeJSON(w, http.StatusOK, answer)
 }
 
 func limit(q *http.Request) (int, error) {

@@ -109,10 +109,11 @@ type answer struct {
 		ID, Name string
 		Distance float64
 	} `json:"similar_items"`
-	Models   []vectorstore.Version
-	Accepted []*accepted
-	Not      []int `json:"not_accepted"`
-	Errors   []struct {
+	Models     []vectorstore.Version
+	Experiment *vectorstore.Experiment
+	Accepted   []*accepted
+	Not        []int `json:"not_accepted"`
+	Errors     []struct {
 		Index  int
 		Reason string
 	}
@@ -182,11 +183,23 @@ func TestFunctionUrlEventsAreAnswered(t *testing.T) {
 	require.Equal(t, 200, a.Status)
 	require.Len(t, a.Models, 1)
 	require.Equal(t, vectorstore.Active, a.Models[0].State)
+	require.Nil(t, a.Experiment)
 
 	a = b.invoke(t, "api-event.json")
 	require.Equal(t, 202, a.Status)
 	require.Equal(t, []*accepted{{"shardId-000000000000:1", "shardId-000000000000", "1"}}, a.Accepted)
 	require.Equal(t, "103", *b.stream.put[0].PartitionKey)
+
+	other := shoptest.Load(t, b.store, "20261123T020000Z")
+	_, err := b.store.StartExperiment(t.Context(), b.version, other, 0.25, "me")
+	require.NoError(t, err)
+	a = b.invoke(t, "api-models.json")
+	require.Equal(t, 0.25, a.Experiment.Weight)
+	_, err = b.store.StopExperiment(t.Context(), "seen enough")
+	require.NoError(t, err)
+	require.Nil(t, b.invoke(t, "api-models.json").Experiment)
+	_, _, err = b.store.Rollback(t.Context(), "me", "back to what is expected below")
+	require.NoError(t, err)
 
 	a = b.invoke(t, "api-unknown-item.json")
 	require.Equal(t, 404, a.Status)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -30,10 +31,9 @@ type request struct {
 	events.EventBridgeEvent
 	Command string `json:"command"` // "", rollback, promote or experiment
 
-	// Of promote.
-	Version string `json:"version"`
-	Anyway  bool   `json:"anyway"`
-	By      string `json:"by"`
+	Version string `json:"version"` // of promote
+	Anyway  bool   `json:"anyway"`  // of promote
+	By      string `json:"by"`      // who decides it
 	Reason  string `json:"reason"`
 
 	Experiment experimentRequest `json:"experiment"`
@@ -77,7 +77,7 @@ func (l *loader) do(ctx context.Context, r request) (response, error) {
 		if err := l.store.Migrate(ctx); err != nil {
 			return response{}, err
 		}
-		from, to, err := l.store.Rollback(ctx)
+		from, to, err := l.store.Rollback(ctx, cmp.Or(r.By, "somebody"), cmp.Or(r.Reason, "no reason given"))
 		if err != nil {
 			return response{}, err
 		}

@@ -126,7 +126,7 @@ func TestTheLakeSaysWhichModelIsActive(t *testing.T) {
 	active, err = lake.ReadActiveModel(t.Context(), l.objects)
 	require.NoError(t, err)
 	require.Equal(t, version, active.Version)
-	require.Equal(t, "rolled back from "+next, active.Reason)
+	require.Equal(t, "rolled back from "+next+" by arn:aws:iam::000000000000:user/ops: the new one is all socks", active.Reason)
 }
 
 func TestAnOperatorMayServeAnEarlierOrARejectedModelAndItIsRecorded(t *testing.T) {

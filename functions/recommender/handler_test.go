@@ -291,7 +291,7 @@ func TestABatchIsAnsweredByOneVersionAndTheNextFollowsThePointer(t *testing.T) {
 	require.Empty(t, b.handle(t, batch))
 	next := shoptest.Load(t, b.store, "20261123T020000Z")
 	require.Empty(t, b.handle(t, batch))
-	_, _, err := b.store.Rollback(t.Context())
+	_, _, err := b.store.Rollback(t.Context(), "me", "it was better")
 	require.NoError(t, err)
 	require.Empty(t, b.handle(t, batch))
 	for n, r := range b.sink.records(t) {

@@ -78,7 +78,7 @@ func TestAnExperimentGivesEachUserOneOfTwoVersions(t *testing.T) {
 	shoptest.Load(t, b.store, "20261124T020000Z")
 	shoptest.Load(t, b.store, "20261125T020000Z")
 	variants()
-	_, _, err = b.store.Rollback(t.Context())
+	_, _, err = b.store.Rollback(t.Context(), "me", "it was better")
 	require.NoError(t, err)
 	b.sink.lines = nil
 	require.Empty(t, b.handle(t, batch))

@@ -98,6 +98,12 @@ func night(daysAgo int) lake.Run {
 // millrace runs the operator's command and reads its JSON into v (nil: not wanted).
 func (s *system) millrace(v any, args ...string) {
 	s.t.Helper()
+	s.millraceEnds(0, v, args...)
+}
+
+// millraceEnds runs a command that ends with an exit status.
+func (s *system) millraceEnds(status int, v any, args ...string) {
+	s.t.Helper()
 	cmd := exec.CommandContext(s.t.Context(), s.cli, append(args, "--json", "--stack", "millrace-e2e")...)
 	cmd.Env = os.Environ()
 	for _, variable := range s.cloud.Env() {
@@ -105,7 +111,9 @@ func (s *system) millrace(v any, args ...string) {
 	}
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	require.NoError(s.t, cmd.Run(), "millrace %s: %s", strings.Join(args, " "), &stderr)
+	err := cmd.Run()
+	require.NotNil(s.t, cmd.ProcessState, err)
+	require.Equal(s.t, status, cmd.ProcessState.ExitCode(), "millrace %s: %s", strings.Join(args, " "), &stderr)
 	if v != nil {
 		require.NoError(s.t, json.Unmarshal(stdout.Bytes(), v), "%s", &stdout)
 	}

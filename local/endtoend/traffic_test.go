@@ -44,7 +44,7 @@ func (s *system) rejectedEventsAreRedriven(t *testing.T) {
 	}
 	s.millrace(&result, "redrive", "--dry-run", "--prefix", key)
 	require.Equal(t, map[string]int{"rejected": 1}, result.Counts)
-	s.millrace(&result, "redrive", "--prefix", key)
+	s.millraceEnds(2, &result, "redrive", "--prefix", key)
 	require.Equal(t, map[string]int{"rejected": 1}, result.Counts)
 	require.Contains(t, result.Objects[0].Reason, "many")
 	require.True(t, find(), "it stays")

@@ -84,7 +84,9 @@ func (a *Artifact) readText(ctx context.Context, name string) (list []Entity, er
 				e.Name = strings.Clone(text)
 			case "bias":
 				var bias float64
-				bias, err = strconv.ParseFloat(text, 32)
+				if bias, err = strconv.ParseFloat(text, 32); err != nil {
+					err = fmt.Errorf("%.40q is no number", text)
+				}
 				e.Bias = float32(bias)
 			default:
 				e.Features[columns[n]] = strings.Clone(text)

@@ -188,10 +188,10 @@ func TestDamagedArtifactIsRefused(t *testing.T) {
 func TestRowsThatCannotBeServedAreRefused(t *testing.T) {
 	t.Parallel()
 	for want, change := range map[string]func(*model.Content){
-		`id "b" after "b"`:                     func(c *model.Content) { c.Items[0].ID, c.Items[1].ID = "b", "b" },
-		`embedding of 3 numbers, the manifest`: func(c *model.Content) { c.Items[1].Embedding = []float32{1, 2, 3} },
-		`id "c" has an embedding with +Inf`:    func(c *model.Content) { c.Items[2].Embedding[0] = float32(math.Inf(1)) },
-		`id "" after "": ids must ascend`:      func(c *model.Content) { c.Items[0].ID = "" },
+		`id "b" is there twice`:                  func(c *model.Content) { c.Items[0].ID, c.Items[1].ID = "b", "b" },
+		`embedding of 3 numbers, the manifest`:   func(c *model.Content) { c.Items[1].Embedding = []float32{1, 2, 3} },
+		`id "c" has an embedding of length +Inf`: func(c *model.Content) { c.Items[2].Embedding[0] = float32(math.Inf(1)) },
+		`an id is empty`:                         func(c *model.Content) { c.Items[0].ID = "" },
 	} {
 		t.Run(want, func(t *testing.T) {
 			t.Parallel()
@@ -218,7 +218,10 @@ func TestManifestThatIsNoArtifactIsRefused(t *testing.T) {
 		"which is not beside it":          {`models/v1/users.parquet`, `curated/users.parquet`},
 		`format "millrace/model/9"`:       {`millrace/model/1`, `millrace/model/9`},
 		`state "active" is neither`:       {`"candidate"`, `"active"`},
-		`dimension 0, distance "inner`:    {`"dimension": 2,`, `"dimension": 0,`},
+		`dimension 0: want at least 1`:    {`"dimension": 2,`, `"dimension": 0,`},
+		`distance "l2": want inner`:       {`"inner_product"`, `"l2"`},
+		`version "../v1": want a name`:    {`"version": "v1"`, `"version": "../v1"`},
+		`version "v\n1": want a name`:     {`"version": "v1"`, `"version": "v\n1"`},
 		`manifest.json is not valid JSON`: {`{`, ``},
 	} {
 		t.Run(want, func(t *testing.T) {
@@ -240,6 +243,25 @@ func TestManifestThatIsNoArtifactIsRefused(t *testing.T) {
 	}
 	_, err := model.Open(t.Context(), lake.NewDirectory(t.TempDir()), lake.ModelMarker("none"))
 	require.ErrorIs(t, err, lake.ErrNotFound)
+}
+
+func TestAnArtifactMayBeCopiedOutOfTheLake(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	to := destination(dir)
+	_, _, err := model.Write(t.Context(), to, content(t))
+	require.NoError(t, err)
+	copied := lake.NewDirectory(filepath.Join(dir, lake.ModelDir("v1")))
+	a, err := model.Open(t.Context(), copied, model.ManifestFile)
+	require.NoError(t, err)
+	_, err = a.Encoder(t.Context())
+	require.NoError(t, err)
+	n := 0
+	for _, err := range a.Items(t.Context()) {
+		require.NoError(t, err)
+		n++
+	}
+	require.EqualValues(t, a.Manifest.Counts.Items, n)
 }
 
 func TestEncoderOfAnotherVersionIsRefused(t *testing.T) {

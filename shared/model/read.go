@@ -9,6 +9,8 @@ import (
 	"iter"
 	"path"
 	"slices"
+	"strings"
+	"unicode"
 
 	"github.com/millrace/millrace/shared/features"
 	"github.com/millrace/millrace/shared/lake"
@@ -31,8 +33,14 @@ func Open(ctx context.Context, s lake.Store, manifestKey string) (*Artifact, err
 		return nil, err
 	}
 	a := &Artifact{Manifest: manifest, Marker: marker, store: s, files: map[string]lake.File{}}
+	if err := checkManifest(manifest); err != nil {
+		return nil, fmt.Errorf("manifest %s: %w", manifestKey, err)
+	}
 	dir := path.Dir(manifestKey)
 	for _, f := range manifest.Files {
+		if dir == "." && path.Dir(f.Key)+"/" == lake.ModelDir(manifest.Version) {
+			f.Key = path.Base(f.Key) // copied out of the lake
+		}
 		if path.Dir(f.Key) != dir {
 			return nil, fmt.Errorf("manifest %s lists %s, which is not beside it", manifestKey, f.Key)
 		}
@@ -44,14 +52,26 @@ func Open(ctx context.Context, s lake.Store, manifestKey string) (*Artifact, err
 	if err := a.checkFiles(); err != nil {
 		return nil, fmt.Errorf("manifest %s %w", manifestKey, err)
 	}
-	if manifest.State != lake.Candidate && manifest.State != lake.Rejected {
-		return nil, fmt.Errorf("manifest %s: state %q is neither %s nor %s", manifestKey, manifest.State, lake.Candidate, lake.Rejected)
-	}
-	if manifest.Distance != InnerProduct || manifest.Dimension < 1 || manifest.Version == "" {
-		return nil, fmt.Errorf("manifest %s: version %q, dimension %d, distance %q: want a name, at least 1, %s",
-			manifestKey, manifest.Version, manifest.Dimension, manifest.Distance, InnerProduct)
-	}
 	return a, nil
+}
+
+// maxVersion bounds a version's name, in bytes; ours have 25.
+const maxVersion = 128
+
+// checkManifest looks at what a manifest says of the whole.
+func checkManifest(m lake.ModelManifest) error {
+	unprintable := func(r rune) bool { return !unicode.IsPrint(r) }
+	switch {
+	case m.Version == "" || len(m.Version) > maxVersion || strings.Contains(m.Version, "/") || strings.ContainsFunc(m.Version, unprintable) || m.Version == "..":
+		return fmt.Errorf("version %.40q: want a name of at most %d bytes without slashes", m.Version, maxVersion)
+	case m.Dimension < 1:
+		return fmt.Errorf("dimension %d: want at least 1", m.Dimension)
+	case m.Distance != InnerProduct:
+		return fmt.Errorf("distance %q: want %s", m.Distance, InnerProduct)
+	case m.State != lake.Candidate && m.State != lake.Rejected:
+		return fmt.Errorf("state %q is neither %s nor %s", m.State, lake.Candidate, lake.Rejected)
+	}
+	return nil
 }
 
 // checkFiles wants every file of a model of ours, or a table of items from elsewhere, which may do without the others.

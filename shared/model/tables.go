@@ -2,9 +2,13 @@ package model
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
+	"strings"
+	"unicode/utf8"
 
+	"github.com/millrace/millrace/shared/embedding"
 	"github.com/millrace/millrace/shared/features"
 	"github.com/millrace/millrace/shared/schema"
 )
@@ -62,16 +66,24 @@ func entity(row schema.Row) (Entity, error) {
 
 // check looks at an entity after the one with the id last, of a model of this dimension.
 func (e *Entity) check(last string, dimension int) error {
-	if e.ID <= last {
-		return fmt.Errorf("id %q after %q: ids must ascend and be unique", e.ID, last)
+	switch {
+	case e.ID == "":
+		return errors.New("an id is empty")
+	case e.ID == last:
+		return fmt.Errorf("id %q is there twice", e.ID)
+	case e.ID < last:
+		return fmt.Errorf("id %q after %q: ids must ascend", e.ID, last)
+	case !utf8.ValidString(e.ID+e.Name) || strings.Contains(e.ID+e.Name, "\x00"):
+		return fmt.Errorf("id %q, named %q: want UTF-8 without U+0000", e.ID, e.Name)
 	}
 	if len(e.Embedding) != dimension {
 		return fmt.Errorf("id %q has an embedding of %d numbers, the manifest says %d", e.ID, len(e.Embedding), dimension)
 	}
-	for _, x := range e.Embedding {
-		if math.IsNaN(float64(x)) || math.IsInf(float64(x), 0) {
-			return fmt.Errorf("id %q has an embedding with %v", e.ID, x)
-		}
+	if err := embedding.Check(e.Embedding); err != nil {
+		return fmt.Errorf("id %q has %w", e.ID, err)
+	}
+	if bias := float64(e.Bias); math.IsNaN(bias) || math.IsInf(bias, 0) {
+		return fmt.Errorf("id %q has bias %v, want a finite number", e.ID, bias)
 	}
 	return nil
 }

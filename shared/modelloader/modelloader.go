@@ -73,12 +73,12 @@ func load(ctx context.Context, objects lake.Store, store *vectorstore.Store, man
 	}
 	artifact, err := model.Open(ctx, objects, manifestKey)
 	if err != nil {
-		return vectorstore.Outcome{}, rejectUnreadable(ctx, store, manifestKey, classify(err))
+		return vectorstore.Outcome{}, rejectUnreadable(ctx, store, manifestKey, err)
 	}
 	m, err := describe(artifact, manifestKey)
 	rejected := err == nil && artifact.Manifest.State == lake.Rejected
 	if rejected && w.decided && !w.anyway {
-		return vectorstore.Outcome{}, fmt.Errorf("model %s: %w: %s", m.Version, ErrRejected, artifact.Manifest.Reason)
+		return vectorstore.Outcome{}, fmt.Errorf("model %s: %w: %s (--anyway serves it all the same)", m.Version, ErrRejected, artifact.Manifest.Reason)
 	}
 	if rejected && !w.decided {
 		reason := "rejected by the trainer: " + artifact.Manifest.Reason
@@ -204,11 +204,13 @@ func reject(ctx context.Context, store *vectorstore.Store, m vectorstore.Model, 
 
 // rejectUnreadable records a version whose manifest says nothing that can be relied on.
 func rejectUnreadable(ctx context.Context, store *vectorstore.Store, manifestKey string, err error) error {
-	if errors.Is(err, lake.ErrNotFound) {
-		return err // no such version: nothing to record
+	version := versionOf(manifestKey, "")
+	if errors.Is(err, lake.ErrNotFound) { // nothing to record
+		return fmt.Errorf("there is no model %s (millrace status shows the versions): %w", version, err)
 	}
-	if version := versionOf(manifestKey, ""); version != "" {
-		return reject(ctx, store, vectorstore.Model{Version: version, ManifestKey: manifestKey}, err)
+	err = classify(err)
+	if version == "" {
+		return err
 	}
-	return err
+	return reject(ctx, store, vectorstore.Model{Version: version, ManifestKey: manifestKey}, err)
 }

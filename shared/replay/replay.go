@@ -3,7 +3,6 @@
 package replay
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -176,27 +175,22 @@ func (o *object) replay(ctx context.Context, store lake.Store, target string) er
 }
 
 func (o *object) answerAll(lines io.Reader) error {
-	reader := bufio.NewReaderSize(lines, event.MaxBytes+2) // with \r\n
-	for number := 1; ; number++ {
-		line, err := reader.ReadSlice('\n')
-		tooLong := errors.Is(err, bufio.ErrBufferFull)
-		for errors.Is(err, bufio.ErrBufferFull) {
-			_, err = reader.ReadSlice('\n')
-		}
-		if err != nil && !errors.Is(err, io.EOF) {
+	for line, err := range event.Lines(lines) {
+		if err != nil {
 			return err
 		}
-		if payload := bytes.TrimSpace(line); tooLong {
+		if line.Err != nil {
 			o.rejected++
-		} else if len(payload) > 0 {
-			o.add(number, bytes.Clone(payload))
+			continue
 		}
-		if last := err != nil; last || len(o.waiting) == together {
-			if err := o.answer(); err != nil || last {
+		o.add(line.Number, bytes.Clone(line.Payload))
+		if len(o.waiting) == together {
+			if err := o.answer(); err != nil {
 				return err
 			}
 		}
 	}
+	return o.answer()
 }
 
 func (o *object) add(number int, payload []byte) {

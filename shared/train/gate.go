@@ -2,7 +2,9 @@ package train
 
 import (
 	"fmt"
+	"strings"
 
+	"github.com/millrace/millrace/shared/embedding"
 	"github.com/millrace/millrace/shared/evaluate"
 	"github.com/millrace/millrace/shared/lake"
 	"github.com/millrace/millrace/shared/model"
@@ -40,4 +42,28 @@ func decide(m model.Metrics) (state, reason string) {
 		figures += fmt.Sprintf("; not worse than the active model %s (ndcg@%d %.4f)", m.Active.Version, ours.K, m.Active.Model.NDCG)
 	}
 	return lake.Candidate, "better than popularity: " + figures
+}
+
+// vanished says which embeddings are too short to be compared, "" if none is. A training that finds nothing in its interactions regularizes
+// them all away, and its popularity term alone may still pass for a model.
+func vanished(c model.Content) string {
+	var parts []string
+	for _, side := range []struct {
+		name string
+		list []model.Entity
+	}{{"items", c.Items}, {"users", c.Users}} {
+		n := 0
+		for _, e := range side.list {
+			if embedding.Check(e.Embedding) != nil {
+				n++
+			}
+		}
+		if n > 0 {
+			parts = append(parts, fmt.Sprintf("%d of %d %s", n, len(side.list), side.name))
+		}
+	}
+	if parts == nil {
+		return ""
+	}
+	return "the embeddings of " + strings.Join(parts, " and of ") + " have vanished: these interactions hold nothing beyond popularity"
 }

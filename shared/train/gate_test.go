@@ -43,3 +43,11 @@ func TestOnlyAModelThatIsSurelyBetterThanPopularityAndNotSurelyWorseThanTheActiv
 		require.Contains(t, reason, c.says, name)
 	}
 }
+
+func TestAModelOfWhichOnlyPopularityIsLeftIsRejected(t *testing.T) {
+	t.Parallel()
+	alive, gone := model.Entity{Embedding: []float32{0, 1e-3}}, model.Entity{Embedding: []float32{1e-16, 0}}
+	require.Empty(t, vanished(model.Content{Items: []model.Entity{alive, alive}, Users: []model.Entity{alive}}))
+	require.Equal(t, "the embeddings of 1 of 2 items and of 1 of 1 users have vanished: these interactions hold nothing beyond popularity",
+		vanished(model.Content{Items: []model.Entity{alive, gone}, Users: []model.Entity{gone}}))
+}

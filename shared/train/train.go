@@ -11,6 +11,7 @@ import (
 	"github.com/millrace/millrace/shared/als"
 	"github.com/millrace/millrace/shared/evaluate"
 	"github.com/millrace/millrace/shared/features"
+	"github.com/millrace/millrace/shared/lake"
 	"github.com/millrace/millrace/shared/model"
 )
 
@@ -126,6 +127,9 @@ func Run(ctx context.Context, in Input, s Settings, progress func(Progress)) (mo
 	content, err := assemble(in, p, all, factors, metrics)
 	if err != nil {
 		return model.Content{}, fmt.Errorf("train: %w", err)
+	}
+	if reason := vanished(content); reason != "" {
+		content.Metrics.State, content.Metrics.Reason = lake.Rejected, reason
 	}
 	return content, nil
 }

@@ -4,12 +4,11 @@ import (
 	"fmt"
 	"iter"
 	"math"
+
+	"github.com/millrace/millrace/shared/embedding"
 )
 
 const (
-	// pgvector computes in 32-bit floats, whose range is 1e-38 to 3e38: of embeddings within these norms neither the inner product of any
-	// two nor the square of one overflows or becomes zero.
-	leastNorm, mostNorm = 1e-15, 1e15
 	// A B-tree entry holds some 2,700 bytes; ids are its key.
 	maxID = 1024
 	// A name is for people.
@@ -40,20 +39,11 @@ func checkEntity(e Entity, dimension int) error {
 	if len(e.Embedding) != dimension {
 		return &Defect{fmt.Errorf("id %q has an embedding of %d numbers, the manifest says %d", e.ID, len(e.Embedding), dimension)}
 	}
-	if length := norm(e.Embedding); !(length >= leastNorm && length <= mostNorm) {
-		return &Defect{fmt.Errorf("id %q has an embedding of length %.3g: distances to it mean nothing (want finite numbers, not all zero)", e.ID, length)}
+	if err := embedding.Check(e.Embedding); err != nil {
+		return &Defect{fmt.Errorf("id %q has %w", e.ID, err)}
 	}
 	if bias := float64(e.Bias); math.IsNaN(bias) || math.IsInf(bias, 0) {
 		return &Defect{fmt.Errorf("id %q has bias %v, want a finite number", e.ID, bias)}
 	}
 	return nil
-}
-
-// norm is the Euclidean length.
-func norm(v []float32) float64 {
-	var sum float64
-	for _, x := range v {
-		sum += float64(x) * float64(x)
-	}
-	return math.Sqrt(sum)
 }

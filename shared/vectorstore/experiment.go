@@ -112,17 +112,16 @@ func (s *Store) StartExperiment(ctx context.Context, control, treatment string, 
 		return Experiment{}, err
 	}
 	err := s.inTransaction(ctx, func(tx pgx.Tx) error {
-		// No load meanwhile: it drops the tables of versions that nobody needs.
+		// No load meanwhile, which drops the tables of versions that nobody needs, and no other start.
 		if _, err := tx.Exec(ctx, `select pg_advisory_xact_lock($1)`, int64(loadLock)); err != nil {
 			return err
 		}
-		var n int64
-		err := tx.QueryRow(ctx, `insert into millrace.experiment (control, treatment, weight) values ($1, $2, $3) returning n`, control, treatment, weight).Scan(&n)
-		if sqlState(err) == uniqueViolation {
-			return ErrExperimentRuns
-		}
-		if err != nil {
+		var runs bool
+		if err := tx.QueryRow(ctx, `select exists (select from millrace.experiment where stopped_at is null)`).Scan(&runs); err != nil {
 			return err
+		}
+		if runs {
+			return ErrExperimentRuns
 		}
 		gone, err := missing(ctx, tx, control, treatment)
 		if err != nil {
@@ -130,6 +129,11 @@ func (s *Store) StartExperiment(ctx context.Context, control, treatment string, 
 		}
 		if len(gone) > 0 {
 			return &NotLoadedError{Versions: gone}
+		}
+		var n int64
+		err = tx.QueryRow(ctx, `insert into millrace.experiment (control, treatment, weight) values ($1, $2, $3) returning n`, control, treatment, weight).Scan(&n)
+		if err != nil {
+			return err
 		}
 		return recordWeight(ctx, tx, n, weight, by)
 	})

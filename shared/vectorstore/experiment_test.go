@@ -100,7 +100,7 @@ func TestNightsKeepTheVersionsOfAnExperimentAndDecisionsEndIt(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, []vectorstore.Reference{one, two}, now.Versions())
 	}
-	_, _, err = b.store.Rollback(b.ctx)
+	_, _, err = b.store.Rollback(b.ctx, "me", "it was better")
 	require.NoError(t, err)
 	e, err := b.store.LatestExperiment(b.ctx)
 	require.NoError(t, err)
@@ -122,6 +122,31 @@ func TestNightsKeepTheVersionsOfAnExperimentAndDecisionsEndIt(t *testing.T) {
 	now, err = b.store.Serving(b.ctx)
 	require.NoError(t, err)
 	require.Equal(t, "2-abc", now.Active.Version)
+}
+
+func TestPromotingWhatIsActiveEndsAnExperiment(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	one, two := b.load(t, "1"), b.load(t, "2")
+	_, err := b.store.StartExperiment(b.ctx, one.Version, two.Version, 0.5, "me")
+	require.NoError(t, err)
+	out, err := b.store.Promote(b.ctx, model("2"), vectorstore.Promotion{By: "me", Reason: "it is clear"})
+	require.NoError(t, err)
+	require.Equal(t, "already loaded, and active; the experiment has ended", out.Reason)
+	e, err := b.store.LatestExperiment(b.ctx)
+	require.NoError(t, err)
+	require.Equal(t, "promoted by me: it is clear", e.Ended)
+	out, err = b.store.Promote(b.ctx, model("2"), vectorstore.Promotion{By: "me", Reason: "again"})
+	require.NoError(t, err)
+	require.Equal(t, "already loaded, and active", out.Reason)
+
+	for range 3 { // attempts that fail use up no numbers
+		_, err = b.store.StartExperiment(b.ctx, one.Version, "nowhere", 0.5, "me")
+		require.Error(t, err)
+	}
+	next, err := b.store.StartExperiment(b.ctx, one.Version, two.Version, 0.5, "me")
+	require.NoError(t, err)
+	require.Equal(t, e.N+1, next.N)
 }
 
 func TestAVersionLoadedAsideServesOnlyInAnExperiment(t *testing.T) {
@@ -148,9 +173,9 @@ func TestAVersionLoadedAsideServesOnlyInAnExperiment(t *testing.T) {
 	now, err := b.store.Serving(b.ctx)
 	require.NoError(t, err)
 	require.Equal(t, "3-abc", now.Active.Version)
-	_, _, err = b.store.Rollback(b.ctx)
+	_, _, err = b.store.Rollback(b.ctx, "me", "it was better")
 	require.NoError(t, err, "what rollback returns to is still there")
-	_, _, err = b.store.Rollback(b.ctx)
+	_, _, err = b.store.Rollback(b.ctx, "me", "it was better")
 	require.NoError(t, err)
 
 	_, err = b.store.StartExperiment(b.ctx, "3-abc", "9-abc", 0.5, "me")
@@ -180,7 +205,7 @@ func TestADatabaseThatKnowsNoExperimentsGoesOnServing(t *testing.T) {
 	now, err := b.store.Serving(b.ctx)
 	require.NoError(t, err)
 	require.Equal(t, vectorstore.Serving{Active: active}, now)
-	_, _, err = b.store.Rollback(b.ctx)
+	_, _, err = b.store.Rollback(b.ctx, "me", "it was better")
 	require.ErrorIs(t, err, vectorstore.ErrNoPrevious)
 }
 

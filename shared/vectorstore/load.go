@@ -85,6 +85,8 @@ type Promotion struct {
 	Reason string // why
 }
 
+func (p Promotion) reason() string { return fmt.Sprintf("promoted by %s: %s", p.By, p.Reason) }
+
 // Promote is Load by somebody's decision: an older run replaces a newer one too, and a version that was served before is served again.
 func (s *Store) Promote(ctx context.Context, m Model, p Promotion) (Outcome, error) {
 	return s.load(ctx, m, purpose{promotion: &p}, indexing{hnswThreshold, leastRecall})
@@ -115,6 +117,12 @@ func (s *Store) load(ctx context.Context, m Model, why purpose, wanted indexing)
 			return err
 		}
 		known, err := settled(ctx, tx, m, why, &out)
+		if err == nil && known && why.promotion != nil { // of what is active already: the decision is that everybody gets it
+			var stopped bool
+			if stopped, err = stopExperiment(ctx, tx, why.promotion.reason()); stopped {
+				out.Reason += "; the experiment has ended"
+			}
+		}
 		if err != nil || known {
 			return err
 		}
@@ -162,7 +170,7 @@ func (s *Store) load(ctx context.Context, m Model, why purpose, wanted indexing)
 		by := ""
 		out.Activated, out.Reason = true, "newest run"
 		if p := why.promotion; p != nil {
-			by, out.Reason = p.By, fmt.Sprintf("promoted by %s: %s", p.By, p.Reason)
+			by, out.Reason = p.By, p.reason()
 		}
 		return activate(ctx, tx, active, n, by, out.Reason)
 	})

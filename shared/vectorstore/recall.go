@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/pgvector/pgvector-go"
 
+	"github.com/millrace/millrace/shared/embedding"
 	"github.com/millrace/millrace/shared/kernel"
 )
 
@@ -99,7 +100,7 @@ func takeProbes(ctx context.Context, tx pgx.Tx, table pgx.Identifier) ([]*probe,
 		var v pgvector.Vector
 		err := row.Scan(&p.id, &v)
 		p.vector = v.Slice()
-		p.length = norm(p.vector)
+		p.length = embedding.Norm(p.vector)
 		return &p, err
 	})
 }
@@ -114,7 +115,7 @@ func bruteForce(ctx context.Context, tx pgx.Tx, table pgx.Identifier, list []*pr
 	var v pgvector.Vector
 	_, err = pgx.ForEachRow(rows, []any{&v}, func() error {
 		vector := v.Slice()
-		length := norm(vector)
+		length := embedding.Norm(vector)
 		all.items, all.longest = all.items+1, max(all.longest, length)
 		for _, p := range list {
 			product := float64(k.Dot(p.vector, vector))

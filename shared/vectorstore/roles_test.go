@@ -103,7 +103,7 @@ func TestTheLoaderNeedsNoSuperuser(t *testing.T) {
 	b.load(t, "2")
 	b.load(t, "3")
 	require.Len(t, b.tables(t), 4)
-	_, _, err = b.store.Rollback(b.ctx)
+	_, _, err = b.store.Rollback(b.ctx, "me", "it was better")
 	require.NoError(t, err)
 }
 

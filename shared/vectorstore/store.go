@@ -16,7 +16,7 @@ import (
 
 var (
 	// ErrNoModel says that nothing can be served yet.
-	ErrNoModel = errors.New("no model is active: none has been loaded into this database yet (run the batch, then look at the loader's log)")
+	ErrNoModel = errors.New("no model is active: none has been loaded into this database yet (run the batch, then look at the loader's log; or millrace load)")
 	// ErrGone says that a version's tables were dropped after it was resolved: resolve the active version again.
 	ErrGone = errors.New("the model version is no longer in the database")
 )

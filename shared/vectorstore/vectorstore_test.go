@@ -219,27 +219,27 @@ func TestOnlyThePreviousVersionIsKept(t *testing.T) {
 func TestRollbackReturnsToThePreviousVersionAndBack(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	_, _, err := b.store.Rollback(b.ctx)
+	_, _, err := b.store.Rollback(b.ctx, "me", "it was better")
 	require.ErrorIs(t, err, vectorstore.ErrNoModel)
 	b.load(t, "1")
-	_, _, err = b.store.Rollback(b.ctx)
+	_, _, err = b.store.Rollback(b.ctx, "me", "it was better")
 	require.ErrorIs(t, err, vectorstore.ErrNoPrevious)
 	b.load(t, "2")
-	from, to, err := b.store.Rollback(b.ctx)
+	from, to, err := b.store.Rollback(b.ctx, "me", "it was better")
 	require.NoError(t, err)
 	require.Equal(t, []string{"2-abc", "1-abc"}, []string{from.Version, to.Version})
 	require.Equal(t, []string{"1-abc"}, b.column(t, `select distinct v.version from millrace.item_emb e join millrace.model_version v using (n)`), "the views follow")
 	out, err := b.store.Load(b.ctx, model("2"))
 	require.NoError(t, err)
 	require.False(t, out.Activated, "a second delivery must not undo a rollback")
-	_, to, err = b.store.Rollback(b.ctx)
+	_, to, err = b.store.Rollback(b.ctx, "me", "it was better")
 	require.NoError(t, err)
 	require.Equal(t, "2-abc", to.Version)
-	_, _, err = b.store.Rollback(b.ctx)
+	_, _, err = b.store.Rollback(b.ctx, "me", "it was better")
 	require.NoError(t, err)
 	b.load(t, "3")
 	require.Len(t, b.tables(t), 4)
-	_, to, err = b.store.Rollback(b.ctx)
+	_, to, err = b.store.Rollback(b.ctx, "me", "it was better")
 	require.NoError(t, err)
 	require.Equal(t, "1-abc", to.Version)
 }
@@ -344,7 +344,7 @@ func TestLoadersAtOnceActivateTheNewestRunOnce(t *testing.T) {
 func TestAPointerThatMovedMeanwhileIsNotMovedAgain(t *testing.T) {
 	t.Parallel()
 	for name, move := range map[string]func(bundle) error{
-		"rollback": func(b bundle) error { _, _, err := b.store.Rollback(b.ctx); return err },
+		"rollback": func(b bundle) error { _, _, err := b.store.Rollback(b.ctx, "me", "it was better"); return err },
 		"load":     func(b bundle) error { _, err := b.store.Load(b.ctx, model("3")); return err },
 	} {
 		t.Run(name, func(t *testing.T) {

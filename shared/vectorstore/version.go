@@ -103,8 +103,8 @@ var ErrNoPrevious = errors.New("there is no previous version to return to")
 var ErrPointerMoved = errors.New("another process changed the active version meanwhile")
 
 // Rollback makes the previous version active again, and the active one previous: doing it twice changes nothing. It ends an experiment: a
-// rollback that most users do not see would be none.
-func (s *Store) Rollback(ctx context.Context) (from, to Reference, err error) {
+// rollback that most users do not see would be none. Who decided it, and why, is recorded.
+func (s *Store) Rollback(ctx context.Context, by, reason string) (from, to Reference, err error) {
 	err = s.inTransaction(ctx, func(tx pgx.Tx) error {
 		var previous *int64
 		err := tx.QueryRow(ctx, `select a.n, v.version, v.dimension, a.previous from millrace.active_model a join millrace.model_version v on v.n = a.n`).
@@ -131,7 +131,7 @@ func (s *Store) Rollback(ctx context.Context) (from, to Reference, err error) {
 		if _, err := stopExperiment(ctx, tx, "rolled back to "+to.Version); err != nil {
 			return err
 		}
-		return activate(ctx, tx, &from.N, to.N, "", "rolled back from "+from.Version)
+		return activate(ctx, tx, &from.N, to.N, by, fmt.Sprintf("rolled back from %s by %s: %s", from.Version, by, reason))
 	})
 	return from, to, explain("roll back", err)
 }
