@@ -64,9 +64,11 @@ chaos: ## 100 seeds of kills, partitions and faults against the stream, 300 kill
 soak: ## One recommender under steady load for SOAK=30m: memory, goroutines, connections
 	SOAK=$(or $(SOAK),30m) go run ./local test ./local/chaos -run Grows -v -timeout 24h
 
-fuzz: ## Hostile events and aggregated records for FUZZ=1m each, beyond the committed corpora that make test runs
+fuzz: ## Hostile events, aggregated records, manifests and artifacts for FUZZ=1m each, beyond the committed corpora that make test runs
 	cd shared && go test ./event -run '^$$' -fuzz FuzzParse -fuzztime $(or $(FUZZ),1m)
 	cd shared && go test ./kpl -run '^$$' -fuzz FuzzSplit -fuzztime $(or $(FUZZ),1m)
+	cd shared && go test ./model -run '^$$' -fuzz FuzzManifest -fuzztime $(or $(FUZZ),1m)
+	cd shared && go test ./model -run '^$$' -fuzz FuzzArtifact -fuzztime $(or $(FUZZ),1m)
 
 # What is written twice, with vector instructions and without.
 WITH_VECTORS := $(addprefix ./shared/,kernel eigen cholesky als)
