@@ -29,7 +29,7 @@ var refused = map[string]string{
 	"extractor-missing-time.json":     "scheduled_time",
 	"extractor-unknown-mode.json":     "incremental",
 	"extractor-unknown-table.json":    "payments",
-	"loader-experiment.json":          "start experiment",
+	"loader-experiment.json":          "there is no model 20261122T020000Z-0a1b2c3d",
 	"loader-foreign-key.json":         "items.parquet",
 	"loader-rollback.json":            "no previous version",
 	"partitioner-foreign-path.json":   "raw/../curated",

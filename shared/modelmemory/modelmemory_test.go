@@ -23,7 +23,7 @@ func TestAnArtifactAnswersFromMemoryByTheShopsRules(t *testing.T) {
 	together, err := cooccurrence.Count([][]int32{{0, 2}}, 4)
 	require.NoError(t, err)
 	item := func(id, stock string, cold bool) model.Entity {
-		return model.Entity{ID: id, Name: "Name of " + id, Embedding: []float32{0, 0}, Cold: cold, Features: features.Record{"stock": stock, "line": "one"}}
+		return model.Entity{ID: id, Name: "Name of " + id, Embedding: []float32{1e-12, 0}, Cold: cold, Features: features.Record{"stock": stock, "line": "one"}}
 	}
 	to := model.Destination{Store: lake.NewDirectory(t.TempDir()), Dir: lake.ModelDir("v1"), Version: "v1", Dataset: "shop"}
 	_, _, err = model.Write(t.Context(), to, model.Content{
