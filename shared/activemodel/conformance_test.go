@@ -146,6 +146,16 @@ func requests(ctx context.Context, t *rapid.T, m *activemodel.Model, n int) []re
 	}), 1, 6).Draw(t, "requests")
 }
 
+// answers are those of both ways to the same requests.
+func (b bundle) answers(ctx context.Context, t *rapid.T, n int) (list []recommend.Request, memory, database []recommend.Answer) {
+	list = requests(ctx, t, b.memory, n)
+	memory, err := b.memory.Answers(ctx, list)
+	require.NoError(t, err)
+	database, err = b.database.Answers(ctx, list)
+	require.NoError(t, err)
+	return list, memory, database
+}
+
 func requireSame(t require.TestingT, want, got []recommend.Answer) {
 	require.Len(t, got, len(want))
 	for n := range want {
@@ -180,11 +190,7 @@ func TestAnswersFromTheDatabaseAreThoseFromMemory(t *testing.T) {
 			t.Parallel()
 			b := setup(t, c.items, c.blend, c.ofOneLine)
 			rapid.Check(t, func(r *rapid.T) {
-				list := requests(t.Context(), r, b.memory, c.items)
-				want, err := b.memory.Answers(t.Context(), list)
-				require.NoError(r, err)
-				got, err := b.database.Answers(t.Context(), list)
-				require.NoError(r, err)
+				_, want, got := b.answers(t.Context(), r, c.items)
 				requireSame(r, want, got)
 
 				item, limit := id(rapid.IntRange(0, c.items+1).Draw(r, "item")), rapid.IntRange(0, 9).Draw(r, "how many")
@@ -242,11 +248,7 @@ func TestAnIndexKeepsEveryRuleAndFillsEveryList(t *testing.T) {
 	b.index(t, "")
 	var exact share
 	rapid.Check(t, func(r *rapid.T) {
-		list := requests(t.Context(), r, b.memory, n)
-		want, err := b.memory.Answers(t.Context(), list)
-		require.NoError(r, err)
-		got, err := b.database.Answers(t.Context(), list)
-		require.NoError(r, err)
+		list, want, got := b.answers(t.Context(), r, n)
 		for k := range want {
 			require.Len(r, got[k].Items, len(want[k].Items))
 			require.Len(r, got[k].Similar, min(list[k].Limit, len(want[k].Similar)))
@@ -265,11 +267,7 @@ func TestWhateverElseIsInTheBatchAnEventIsAnsweredAlike(t *testing.T) {
 	b.index(t, "with (m = 2, ef_construction = 4)") // one that misses much
 	var exact share
 	rapid.Check(t, func(r *rapid.T) {
-		list := requests(t.Context(), r, b.memory, n)
-		want, err := b.memory.Answers(t.Context(), list)
-		require.NoError(r, err)
-		got, err := b.database.Answers(t.Context(), list)
-		require.NoError(r, err)
+		list, want, got := b.answers(t.Context(), r, n)
 		for k := range list {
 			alone, err := b.database.Answers(t.Context(), list[k:k+1])
 			require.NoError(r, err)
