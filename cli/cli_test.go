@@ -211,7 +211,7 @@ func TestLineageOfARecommendationWhoseTrainingSetWasReplacedShowsWhatTheModelSaw
 	})
 	require.NoError(t, err)
 	require.NoError(t, objects.Put(ctx, "training/x/dt=2026-11-22/_SUCCESS", strings.NewReader(`{"format":"`+lake.TrainingFormat+`","rows":7}`)))
-	require.NoError(t, objects.Put(ctx, "recommendations/2026/11/22/02/f", strings.NewReader(`{"recommendation_id":"r1","customer_number":1000103,"model_version":"v"}`+"\n")))
+	require.NoError(t, objects.Put(ctx, "recommendations/2026/11/22/02/f", strings.NewReader(`{"event_id":"shard:7","recommendation_id":"r1","customer_number":1000103,"model_version":"v"}`+"\n")))
 	s := &stack{lake: objects, dataset: shop}
 	o, err := s.origin(ctx, "r1")
 	require.NoError(t, err)
@@ -220,6 +220,12 @@ func TestLineageOfARecommendationWhoseTrainingSetWasReplacedShowsWhatTheModelSaw
 	require.Contains(t, out.String(), "the training set was replaced since; the model was trained on 2 items of this user: a, b\n")
 	require.Contains(t, out.String(), "marker CHANGED since")
 	require.NotContains(t, out.String(), "WHERE")
+
+	byEvent, err := s.origin(ctx, "shard:7")
+	require.NoError(t, err)
+	require.Equal(t, o, byEvent)
+	_, err = s.origin(ctx, "shard:8")
+	require.ErrorContains(t, err, `no model version, recommendation_id or event_id "shard:8"`)
 }
 
 func TestStatusSaysWhatWaitsAndWhatWasReplaced(t *testing.T) {

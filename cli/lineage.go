@@ -40,8 +40,8 @@ type sourceRow struct {
 
 func newLineage(o *options) *cobra.Command {
 	return &cobra.Command{
-		Use:   "lineage MODEL-VERSION | RECOMMENDATION-ID",
-		Short: "Follow a recommendation, or a model, to the rows it came from",
+		Use:   "lineage MODEL-VERSION | RECOMMENDATION-ID | EVENT-ID",
+		Short: "Follow a recommendation, by its id or its event's, or a model, to the rows it came from",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			s, err := o.openStack(cmd.Context())
@@ -98,7 +98,7 @@ func (s *stack) findRecommendation(ctx context.Context, id string) (map[string]a
 			return record, err
 		}
 	}
-	return nil, fmt.Errorf("no model version and no recommendation_id %q (searched models/ and %d objects of recommendations/)", id, len(keys))
+	return nil, fmt.Errorf("no model version, recommendation_id or event_id %q (searched models/ and %d objects of recommendations/)", id, len(keys))
 }
 
 func (s *stack) recommendationIn(ctx context.Context, key, id string) (map[string]any, error) {
@@ -114,7 +114,7 @@ func (s *stack) recommendationIn(ctx context.Context, key, id string) (map[strin
 			var record map[string]any
 			numbers := json.NewDecoder(bytes.NewReader(line))
 			numbers.UseNumber() // a user's number is compared as it was sent
-			if numbers.Decode(&record) == nil && record["recommendation_id"] == id {
+			if numbers.Decode(&record) == nil && (record["recommendation_id"] == id || record["event_id"] == id) {
 				return record, nil
 			}
 		}

@@ -149,10 +149,10 @@ func (r redriven) print(w io.Writer, dryRun bool) {
 		}
 	}
 	if dryRun {
-		fmt.Fprintf(w, "%s, %s: %d would be sent and answered, %d be rejected again, %d cannot be read\n", plural(len(r.Objects), "object"), plural(r.Events, "event"),
+		fmt.Fprintf(w, "%s with %s. Of the objects %d would be sent and answered, %d be rejected again, %d cannot be read\n", plural(len(r.Objects), "object"), plural(r.Events, "event"),
 			r.Counts[redrive.Waiting], r.Counts[redrive.Again], r.Counts[redrive.Unread])
 		return
 	}
-	fmt.Fprintf(w, "%s, %s: %d answered, %d rejected again, %d not answered now, %d not sent, %d cannot be read\n", plural(len(r.Objects), "object"), plural(r.Events, "event"),
+	fmt.Fprintf(w, "%s with %s. Of the objects %d were answered, %d rejected again, %d not answered now, %d not sent, %d cannot be read\n", plural(len(r.Objects), "object"), plural(r.Events, "event"),
 		r.Counts[redrive.Redriven], r.Counts[redrive.Again], r.Counts[redrive.Failed], r.Counts[redrive.Waiting], r.Counts[redrive.Unread])
 }

@@ -87,7 +87,7 @@ func TestADryRunForetellsWhatWouldBeRejectedAgain(t *testing.T) {
 	var text bytes.Buffer
 	out.print(&text, true)
 	require.Contains(t, text.String(), "quarantine/recommender/dt=2026-11-22/s-0-2.json  1 event: not valid JSON")
-	require.Contains(t, text.String(), "2 objects, 2 events: 1 would be sent and answered, 1 be rejected again, 0 cannot be read")
+	require.Contains(t, text.String(), "2 objects with 2 events. Of the objects 1 would be sent and answered, 1 be rejected again, 0 cannot be read")
 }
 
 func quoted(text string) string { return `"` + strings.ReplaceAll(text, `"`, `\"`) + `"` }
