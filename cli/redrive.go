@@ -50,13 +50,10 @@ rejected again stays, with the new reason, and the exit status is 2. It is 1 if 
 			}
 			out := summarize(list)
 			err = errors.Join(err, o.show(cmd.OutOrStdout(), out, func(w io.Writer) { out.print(w, dryRun) }))
-			if left := out.Counts[redrive.Failed] + out.Counts[redrive.Unread]; err == nil && left > 0 {
-				err = fmt.Errorf("%s could not be sent: see above for the reasons", plural(left, "object"))
+			if err != nil {
+				return err
 			}
-			if again := out.Counts[redrive.Again]; err == nil && again > 0 && !dryRun {
-				err = rejectedEvents(again)
-			}
-			return err
+			return out.left(dryRun)
 		},
 	}
 	cmd.Flags().StringVar(&from, "from", "", "only what arrived, or was given up, from this day (2026-11-22) or time (2026-11-22T09:30:00Z) on")
@@ -140,6 +137,17 @@ func summarize(list []*redrive.Object) redriven {
 		out.Events += o.Events
 	}
 	return out
+}
+
+// left is an error if objects lie where they did that should not.
+func (r redriven) left(dryRun bool) error {
+	if n := r.Counts[redrive.Failed] + r.Counts[redrive.Unread]; n > 0 {
+		return fmt.Errorf("%s could not be sent: see above for the reasons", plural(n, "object"))
+	}
+	if again := r.Counts[redrive.Again]; again > 0 && !dryRun {
+		return rejectedEvents(again) // an object of the quarantine is one event
+	}
+	return nil
 }
 
 func (r redriven) print(w io.Writer, dryRun bool) {

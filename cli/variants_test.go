@@ -88,6 +88,26 @@ func TestADryRunForetellsWhatWouldBeRejectedAgain(t *testing.T) {
 	out.print(&text, true)
 	require.Contains(t, text.String(), "quarantine/recommender/dt=2026-11-22/s-0-2.json  1 event: not valid JSON")
 	require.Contains(t, text.String(), "2 objects with 2 events. Of the objects 1 would be sent and answered, 1 be rejected again, 0 cannot be read")
+	require.NoError(t, out.left(true), "nothing was sent yet")
+}
+
+func TestARedriveThatLeavesSomethingEndsWithAnError(t *testing.T) {
+	t.Parallel()
+	outcome := func(outcomes ...string) error {
+		var list []*redrive.Object
+		for _, o := range outcomes {
+			list = append(list, &redrive.Object{Events: 1, Outcome: o})
+		}
+		return summarize(list).left(false)
+	}
+	require.NoError(t, outcome())
+	require.NoError(t, outcome(redrive.Redriven, redrive.Redriven))
+	require.Equal(t, rejectedEvents(2), outcome(redrive.Again, redrive.Redriven, redrive.Again), "exit status 2")
+	for _, worse := range []string{redrive.Failed, redrive.Unread} {
+		err := outcome(redrive.Again, worse)
+		require.ErrorContains(t, err, "1 object could not be sent")
+		require.NotErrorAs(t, err, new(rejectedEvents), "exit status 1")
+	}
 }
 
 func quoted(text string) string { return `"` + strings.ReplaceAll(text, `"`, `\"`) + `"` }
