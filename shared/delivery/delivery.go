@@ -72,7 +72,7 @@ type packed struct {
 // Write delivers lines, each ending in \n and at most 1,000 KiB long. It returns the positions of the lines that were
 // not accepted, ascending, with the reason; they may be written again. Only what failed is sent again, after a
 // jittered pause, until the context ends: give it a deadline. After a request that could not be delivered whole nothing more is sent,
-// because whoever reads a stream goes on from the first failure and would send what comes after it twice. A line may arrive twice all the same,
+// because whoever reads a stream goes on from the first failure and would send what comes after it twice; a longer line holds up no other. A line may arrive twice all the same,
 // if an answer was lost.
 func (s *Stream) Write(ctx context.Context, lines [][]byte) (failed []int, err error) {
 	var reasons []error

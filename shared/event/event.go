@@ -43,8 +43,8 @@ func invalid(format string, args ...any) error {
 }
 
 const (
-	// MaxBytes bounds an event: a history of a thousand items takes about 70 KB, and the record that
-	// answers it still fits the 1,000 KiB of a Firehose record several times over.
+	// MaxBytes bounds an event: a history of a thousand items takes about 70 KB. The record that answers it fits the 1,000 KiB of a
+	// Firehose record whatever the event's fields are called.
 	MaxBytes = 256 << 10
 	// maxDepth bounds nesting: an event needs three levels, hostile ones bring thousands.
 	maxDepth = 16

@@ -1,6 +1,9 @@
 package event_test
 
 import (
+	"encoding/json"
+	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -69,6 +72,71 @@ func TestEveryOddityIsRefusedOrKept(t *testing.T) {
 			require.True(t, strings.HasPrefix(strings.Replace(string(line), "sent_city", "city", 1), sent), "kept as it was sent")
 		})
 	}
+}
+
+// What an event of the size allowed can do at worst: each was once answered after minutes, or never, or by a line that no Firehose record holds.
+func TestTheWorstNamesCostLittleAndMakeNoLineTooLarge(t *testing.T) { // alone: what is allocated is counted for the whole process
+	fill := func(member func(n int) string) string {
+		var text strings.Builder
+		text.WriteString("{")
+		for n := 0; ; n++ {
+			m := member(n)
+			if text.Len()+len(m)+len(`"browse_history":[]}`) > event.MaxBytes {
+				return text.String() + `"browse_history":[]}`
+			}
+			text.WriteString(m)
+		}
+	}
+	cases := func(n, letters int) string { // n in binary, in upper and lower case
+		name := make([]byte, letters)
+		for k := range name {
+			name[k] = "aA"[n>>k&1]
+		}
+		return string(name)
+	}
+	long := strings.Repeat("n", 100<<10)
+	elements := strings.TrimSuffix(strings.Repeat("0,", 70<<10), ",")
+	var members strings.Builder
+	for n := range 15 << 10 {
+		fmt.Fprintf(&members, `"%d":0,`, n)
+	}
+	for name, text := range map[string]string{
+		"one name in many cases":   fill(func(n int) string { return `"` + cases(n, 15) + `":0,` }),
+		"many names in four cases": fill(func(n int) string { return fmt.Sprintf(`"%s%d":0,`, cases(n, 2), n/4) }),
+		"names that renaming would give": fill(func(n int) string {
+			return fmt.Sprintf(`"%s%d":0,`, []string{"sent_2_x", "x", "X", "sent_x"}[n%4], n/4)
+		}),
+		"what it gives is there already": fill(func(n int) string {
+			return []string{fmt.Sprintf(`"sent_%d_%s":0,`, n+2, cases(0, 15)), `"` + cases(n, 15) + `":0,`}[n%2]
+		}),
+		"characters that HTML escapes": `{"` + strings.Repeat("<&>", 85<<10) + `":0,"browse_history":[]}`,
+		"line separators":              `{"` + strings.Repeat("\u2028", 85<<10) + `":0,"browse_history":[]}`,
+		"a long name of many elements": `{"` + long + `":[` + elements + `],"browse_history":[]}`,
+		"a long name of many members":  `{"` + long + `":{` + members.String() + `"x":0},"browse_history":[]}`,
+	} {
+		before := allocated()
+		e, err := event.Parse([]byte(text), names)
+		require.NoError(t, err, name)
+		line, err := e.AppendRecord(nil, names.Item, event.Answer{})
+		require.NoError(t, err, name)
+		require.Less(t, allocated()-before, uint64(64<<20), name)
+		require.Less(t, len(line), 800<<10, name)
+		var sent, fields map[string]json.RawMessage
+		require.NoError(t, json.Unmarshal([]byte(text), &sent), name)
+		require.NoError(t, json.Unmarshal(line, &fields), name)
+		require.Len(t, fields, len(sent)+8, name+": none is lost")
+		lower := map[string]bool{}
+		for f := range fields {
+			lower[strings.ToLower(f)] = true
+		}
+		require.Len(t, lower, len(fields), name)
+	}
+}
+
+func allocated() uint64 {
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.TotalAlloc
 }
 
 func TestAMissingFieldIsDefaultedOnlyWhereTheDatasetSaysSo(t *testing.T) {

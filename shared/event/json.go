@@ -145,6 +145,7 @@ func readMembers(object json.RawMessage, where string) ([]field, error) {
 
 // checkNested refuses names that are there twice at any depth of a field that is only kept.
 func checkNested(f field) error {
+	f.name = f.name[:min(len(f.name), maxReason)] // a hundred thousand elements are not each named at whatever length
 	switch f.value[0] {
 	case '{':
 		fields, err := readMembers(f.value, f.name)

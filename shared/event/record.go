@@ -52,26 +52,34 @@ const (
 	generatedAt      = "generated_at"
 )
 
-// sent precedes the name of an event's own field that a record needs for itself: nothing sent is lost.
-const sent = "sent_"
+// free names an event's own field: as it was sent, or, if that is taken, sent_<name>, sent_2_<name>, … To SQL engines City and city are one
+// column, and a line with both is none. Taken holds names in lower case; copies, by name, how many of it were renamed, so that an event
+// of nothing but such names takes no longer, and is hardly larger, than another.
+func free(name string, taken map[string]bool, copies map[string]int) string {
+	lower := strings.ToLower(name)
+	prefix := ""
+	for taken[prefix+lower] {
+		copies[lower]++
+		prefix = "sent_"
+		if n := copies[lower]; n > 1 {
+			prefix = fmt.Sprintf("sent_%d_", n)
+		}
+	}
+	taken[prefix+lower] = true
+	return prefix + name
+}
 
-// AppendRecord appends the event as it was sent, then the answer, as one line of JSON ending in \n.
-// itemField is the dataset's name of an item in an event.
+// AppendRecord appends the event as it was sent, then the answer, as one line of JSON ending in \n. Nothing sent is lost: a field whose name
+// the record needs for itself is renamed. itemField is the dataset's name of an item in an event.
 func (e Event) AppendRecord(dst []byte, itemField string, a Answer) ([]byte, error) {
 	line := bytes.NewBuffer(dst)
 	taken := map[string]bool{
 		recommendedItems: true, similarItems: true, eventID: true, recommendationID: true,
 		modelVersion: true, variant: true, strategy: true, generatedAt: true,
 	}
+	copies := map[string]int{}
 	for _, f := range e.fields {
-		for name := f.name; ; name = sent + name {
-			// To SQL engines City and city are one column, and a line with both is none.
-			if lower := strings.ToLower(name); !taken[lower] {
-				f.name, taken[lower] = name, true
-				break
-			}
-		}
-		if err := appendField(line, f.name, f.value); err != nil {
+		if err := appendField(line, free(f.name, taken, copies), f.value); err != nil {
 			return dst, err
 		}
 	}
@@ -112,11 +120,12 @@ func appendField(line *bytes.Buffer, name string, value json.RawMessage) error {
 	} else {
 		line.WriteByte(',')
 	}
-	quoted, err := json.Marshal(name)
-	if err != nil {
+	names := json.NewEncoder(line)
+	names.SetEscapeHTML(false) // six bytes for a < would make a large line too large
+	if err := names.Encode(name); err != nil {
 		return err
 	}
-	line.Write(quoted)
+	line.Truncate(line.Len() - 1) // the encoder's \n
 	line.WriteByte(':')
 	return json.Compact(line, value) // a line is a record: the value's own line breaks go
 }
