@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -61,12 +62,16 @@ func (l *loader) Handle(ctx context.Context, r request) (response, error) {
 		return response{}, err
 	}
 	// Last, and again at a repetition: the trainer compares tomorrow's model with the one that this names.
-	return answer, lake.WriteActiveModel(ctx, l.objects, func() (lake.ActiveModel, error) {
+	err = lake.WriteActiveModel(ctx, l.objects, func() (lake.ActiveModel, error) {
 		a, err := l.store.LastActivation(ctx)
 		return lake.ActiveModel{
 			Version: a.Version, Manifest: lake.Parent{Key: a.ManifestKey, SHA256: a.ManifestSHA256}, Since: a.At.UTC(), By: a.By, Reason: a.Reason,
 		}, err
 	})
+	if errors.Is(err, vectorstore.ErrNoModel) { // the first version was rejected, or nothing was loaded yet
+		err = nil
+	}
+	return answer, err
 }
 
 func (l *loader) do(ctx context.Context, r request) (response, error) {

@@ -168,6 +168,24 @@ func TestAnOperatorMayServeAnEarlierOrARejectedModelAndItIsRecorded(t *testing.T
 	}
 }
 
+func TestARejectedFirstModelIsRecordedAndNoError(t *testing.T) {
+	t.Parallel()
+	l, _ := setup(t)
+	_, err := l.Handle(t.Context(), request{Command: "experiment", Experiment: experimentRequest{Do: "status"}})
+	require.NoError(t, err, "before the first model")
+	publish(t, l.objects, "20261121T020000Z-0a1b2c3d", lake.Rejected)
+	rejected := read(t, "loader-manifest.json")
+	rejected.Detail = bytes.ReplaceAll(rejected.Detail, []byte(version), []byte("20261121T020000Z-0a1b2c3d"))
+	out, err := l.Handle(t.Context(), rejected)
+	require.NoError(t, err)
+	require.Equal(t, response{Version: "20261121T020000Z-0a1b2c3d", Reason: "rejected by the trainer: worse than the active model"}, out)
+	_, err = lake.ReadActiveModel(t.Context(), l.objects)
+	require.ErrorIs(t, err, lake.ErrNotFound)
+	out, err = l.Handle(t.Context(), read(t, "loader-manifest.json"))
+	require.NoError(t, err)
+	require.True(t, out.Activated)
+}
+
 func TestCorruptArtifactFailsTheInvocation(t *testing.T) {
 	t.Parallel()
 	l, _ := setup(t)

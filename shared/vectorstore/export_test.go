@@ -12,6 +12,10 @@ func (s *Store) LoadIndexed(ctx context.Context, m Model, from int64, leastRecal
 	return s.load(ctx, m, purpose{}, indexing{from, leastRecall})
 }
 
+func (s *Store) DropUnneeded(ctx context.Context, table string) (bool, error) {
+	return s.dropUnneeded(ctx, table)
+}
+
 // CheckRecall judges shares of true neighbours that were found, by operator.
 func CheckRecall(exact, indexed [2]float64, least float64) error {
 	return recalls{exact: exact, indexed: indexed}.check(least)

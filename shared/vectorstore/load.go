@@ -271,12 +271,7 @@ func (s *Store) Reject(ctx context.Context, m Model, reason string) error {
 
 // dropOlder drops the tables of all versions but the active one, the previous one and those of a running experiment.
 func (s *Store) dropOlder(ctx context.Context) (dropped []string, err error) {
-	rows, err := s.pool.Query(ctx, `select c.relname::text from pg_class c
-		where c.relnamespace = 'millrace'::regnamespace and c.relkind = 'r' and c.relname ~ '^(item|user|cooccurrence)_v[0-9]+$'
-		  and not exists (select from millrace.active_model a where substring(c.relname from '[0-9]+$')::bigint in (a.n, a.previous))
-		  and not exists (select from millrace.experiment e join millrace.model_version v on v.version in (e.control, e.treatment)
-			where e.stopped_at is null and v.n = substring(c.relname from '[0-9]+$')::bigint)
-		order by c.oid`)
+	rows, err := s.pool.Query(ctx, unneeded)
 	if err != nil {
 		return nil, err
 	}
@@ -285,22 +280,43 @@ func (s *Store) dropOlder(ctx context.Context) (dropped []string, err error) {
 		return nil, err
 	}
 	for _, table := range tables {
-		err := s.inTransaction(ctx, func(tx pgx.Tx) error {
-			// A reader that takes longer is left alone until the next load.
-			if _, err := tx.Exec(ctx, `set local lock_timeout = '5s'`); err != nil {
-				return err
-			}
-			if _, err := tx.Exec(ctx, `drop table if exists `+pgx.Identifier{"millrace", table}.Sanitize()); err != nil {
-				return err
-			}
-			_, err := tx.Exec(ctx, `update millrace.model_version set state = $1, reason = 'no experiment needs it any more'
-				where state = $2 and n = substring($3 from '[0-9]+$')::bigint`, Retired, Ready, table)
-			return err
-		})
+		gone, err := s.dropUnneeded(ctx, table)
 		if err != nil {
 			return dropped, err
 		}
-		dropped = append(dropped, table)
+		if gone {
+			dropped = append(dropped, table)
+		}
 	}
 	return dropped, nil
+}
+
+const unneeded = `select c.relname::text from pg_class c
+	where c.relnamespace = 'millrace'::regnamespace and c.relkind = 'r' and c.relname ~ '^(item|user|cooccurrence)_v[0-9]+$'
+	  and not exists (select from millrace.active_model a where substring(c.relname from '[0-9]+$')::bigint in (a.n, a.previous))
+	  and not exists (select from millrace.experiment e join millrace.model_version v on v.version in (e.control, e.treatment)
+		where e.stopped_at is null and v.n = substring(c.relname from '[0-9]+$')::bigint)
+	order by c.oid`
+
+// dropUnneeded drops a table unless an experiment or an operator has come to need it since it was listed.
+func (s *Store) dropUnneeded(ctx context.Context, table string) (gone bool, err error) {
+	err = s.inTransaction(ctx, func(tx pgx.Tx) error {
+		// A reader that takes longer is left alone until the next load; another load drops it itself.
+		if _, err := tx.Exec(ctx, `set local lock_timeout = '5s'`); err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, `select pg_advisory_xact_lock($1)`, int64(loadLock)); err != nil {
+			return err
+		}
+		if err := tx.QueryRow(ctx, `select $1 in (`+unneeded+`)`, table).Scan(&gone); err != nil || !gone {
+			return err
+		}
+		if _, err := tx.Exec(ctx, `drop table `+pgx.Identifier{"millrace", table}.Sanitize()); err != nil {
+			return err
+		}
+		_, err := tx.Exec(ctx, `update millrace.model_version set state = $1, reason = 'no experiment needs it any more'
+			where state = $2 and n = substring($3 from '[0-9]+$')::bigint`, Retired, Ready, table)
+		return err
+	})
+	return gone && err == nil, err
 }
