@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"time"
 
@@ -91,11 +92,15 @@ func (a *api) entries(payloads []json.RawMessage) ([]types.PutRecordsRequestEntr
 	var wrong []invalid
 	for n, payload := range payloads {
 		e, err := event.Parse(payload, a.names)
+		var line []byte
+		if err == nil {
+			line, err = event.Compact(payload)
+		}
 		if err != nil {
 			wrong = append(wrong, invalid{n, err.Error()})
 			continue
 		}
-		entries = append(entries, types.PutRecordsRequestEntry{Data: payload, PartitionKey: aws.String(a.partitionKey(e))})
+		entries = append(entries, types.PutRecordsRequestEntry{Data: line, PartitionKey: aws.String(a.partitionKey(e))})
 	}
 	if wrong != nil {
 		return nil, &problem{Status: http.StatusUnprocessableEntity,
@@ -134,8 +139,9 @@ func (a *api) put(ctx context.Context, entries []types.PutRecordsRequestEntry) (
 		}
 		out, err := a.stream.PutRecords(ctx, in)
 		if err != nil {
+			slog.ErrorContext(ctx, "events not put", "stream", a.streamName, "events", len(waiting), "error", err)
 			if len(waiting) == len(entries) {
-				return nil, fmt.Errorf("stream %s: %w", a.streamName, err)
+				return nil, &problem{Status: http.StatusServiceUnavailable, Detail: "The stream did not answer. Send the events again: those that it took all the same count twice."}
 			}
 			break
 		}

@@ -7,7 +7,9 @@ import (
 	"log/slog"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/millrace/millrace/shared/activemodel"
 	"github.com/millrace/millrace/shared/dataset"
@@ -83,7 +85,10 @@ func (a *api) recommendations(w http.ResponseWriter, q *http.Request) error {
 	if err != nil {
 		return err
 	}
-	user := q.PathValue("id")
+	user, err := id(q)
+	if err != nil {
+		return err
+	}
 	model, answer, err := a.answer(q.Context(), user, limit)
 	if err != nil {
 		return err
@@ -107,11 +112,16 @@ func (a *api) answer(ctx context.Context, user string, limit int) (*activemodel.
 	if errors.Is(err, vectorstore.ErrGone) { // two new versions since the pointer was read: read it again
 		model, answer, err = a.ask(ctx, user, limit)
 	}
-	if last := a.models.Last(); err != nil && !errors.Is(err, vectorstore.ErrNoModel) && last != nil {
+	if last := a.models.Last(); last != nil && silent(err) {
 		slog.ErrorContext(ctx, "the database does not answer: recommended what is popular", "model", last.Version, "error", err)
 		return last, last.Popular([]recommend.Request{{Limit: limit}})[0], nil
 	}
 	return model, answer, err
+}
+
+// silent says that the database did not answer, as opposed to answering with an error.
+func silent(err error) bool {
+	return vectorstore.Unreachable(err) || errors.Is(err, context.DeadlineExceeded)
 }
 
 func (a *api) ask(ctx context.Context, user string, limit int) (*activemodel.Model, recommend.Answer, error) {
@@ -161,7 +171,10 @@ func (a *api) similar(w http.ResponseWriter, q *http.Request) error {
 	if err != nil {
 		return err
 	}
-	id := q.PathValue("id")
+	id, err := id(q)
+	if err != nil {
+		return err
+	}
 	model, err := a.anyModel(q.Context())
 	if err != nil {
 		return err
@@ -192,7 +205,7 @@ func (a *api) anyModel(ctx context.Context) (*activemodel.Model, error) {
 	if err == nil {
 		return serving.Default(), nil
 	}
-	if last := a.models.Last(); last != nil && !errors.Is(err, vectorstore.ErrNoModel) {
+	if last := a.models.Last(); last != nil && silent(err) {
 		slog.ErrorContext(ctx, "the database does not answer: similar items from the cached model", "model", last.Version, "error", err)
 		return last, nil
 	}
@@ -218,6 +231,14 @@ func (a *api) versions(w http.ResponseWriter, q *http.Request) error {
 		answer.Experiment = &e
 	}
 	return writeJSON(w, http.StatusOK, answer)
+}
+
+func id(q *http.Request) (string, error) {
+	id := q.PathValue("id")
+	if !utf8.ValidString(id) || strings.ContainsRune(id, 0) {
+		return "", &problem{Status: http.StatusBadRequest, Detail: fmt.Sprintf("The id %q is not UTF-8, or contains U+0000.", id)}
+	}
+	return id, nil
 }
 
 func limit(q *http.Request) (int, error) {

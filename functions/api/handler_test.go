@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -20,10 +21,12 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
 	"github.com/millrace/millrace/shared/activemodel"
 	"github.com/millrace/millrace/shared/dataset"
+	"github.com/millrace/millrace/shared/postgrestest"
 	"github.com/millrace/millrace/shared/shoptest"
 	"github.com/millrace/millrace/shared/vectorstore"
 )
@@ -58,6 +61,7 @@ func (s *stream) PutRecords(_ context.Context, in *kinesis.PutRecordsInput, _ ..
 type bundle struct {
 	api     *api
 	store   *vectorstore.Store
+	at      *atomic.Value // the database's URL, asked for each connection
 	stream  *stream
 	version string
 }
@@ -66,7 +70,13 @@ type bundle struct {
 func empty(t *testing.T) bundle {
 	shop, err := dataset.Load("classicmodels")
 	require.NoError(t, err)
-	b := bundle{store: shoptest.Store(t), stream: &stream{}}
+	at := &atomic.Value{}
+	at.Store(postgrestest.Database(t))
+	store, err := vectorstore.Open(t.Context(), func(context.Context) (string, error) { return at.Load().(string), nil })
+	require.NoError(t, err)
+	t.Cleanup(store.Close)
+	require.NoError(t, store.Migrate(t.Context()))
+	b := bundle{store: store, at: at, stream: &stream{}}
 	b.api = &api{
 		names: shop.Event, models: activemodel.New(b.store, shop, math.MaxInt64), store: b.store, stream: b.stream, streamName: "events",
 		now: func() time.Time { return now }, wait: func(context.Context, time.Duration) error { return nil }, random: func() float64 { return 0.5 },
@@ -120,8 +130,15 @@ type answer struct {
 }
 
 func (b bundle) ask(t *testing.T, method, target, body string) (a answer) {
+	return b.askWithin(t, time.Hour, method, target, body)
+}
+
+func (b bundle) askWithin(t *testing.T, limit time.Duration, method, target, body string) (a answer) {
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	defer cancel()
 	w := httptest.NewRecorder()
-	b.api.Handler().ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), method, target, strings.NewReader(body)))
+	b.api.Handler().ServeHTTP(w, httptest.NewRequestWithContext(ctx, method, target, strings.NewReader(body)))
+	require.NoError(t, ctx.Err(), "Lambda would have ended the function")
 	return b.read(t, w.Code, w.Header(), w.Body)
 }
 
@@ -278,20 +295,47 @@ func TestIdsMayContainAnything(t *testing.T) {
 	}
 }
 
-func TestWhenTheDatabaseIsDownTheLastModelAnswersWhatIsPopularAndSaysSo(t *testing.T) {
+func TestWhenTheDatabaseDoesNotAnswerTheLastModelAnswersWhatIsPopularAndSaysSo(t *testing.T) {
+	t.Parallel()
+	for state, change := range map[string]func(*testing.T, bundle){
+		"down": func(t *testing.T, b bundle) {
+			database := b.at.Swap("postgres://shop@127.0.0.1:1/shop").(string)
+			postgrestest.Exec(t, database, `select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()`)
+		},
+		"silent": func(t *testing.T, b bundle) {
+			other, err := pgx.Connect(t.Context(), b.at.Load().(string))
+			require.NoError(t, err)
+			t.Cleanup(func() { other.Close(context.WithoutCancel(t.Context())) })
+			_, err = other.Exec(t.Context(), `begin; lock table millrace.active_model`)
+			require.NoError(t, err)
+		},
+	} {
+		t.Run(state, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			require.Equal(t, "known_user", b.ask(t, "GET", "/users/103/recommendations", "").How)
+			similar := b.ask(t, "GET", "/items/S10_1678/similar", "")
+			change(t, b)
+			a := b.askWithin(t, 4*time.Second, "GET", "/users/103/recommendations?limit=7", "")
+			require.Equal(t, 200, a.Status)
+			require.Equal(t, "popularity", a.How)
+			require.Equal(t, b.version, a.Version)
+			require.Len(t, a.Items, 7)
+			require.Equal(t, shoptest.Products[0], a.Items[0].ID)
+			require.Equal(t, "popularity", a.Items[0].Why)
+			require.Equal(t, similar.Similar, b.askWithin(t, 4*time.Second, "GET", "/items/S10_1678/similar", "").Similar)
+		})
+	}
+}
+
+func TestAnErrorOfTheDatabaseIsNotAnsweredByPopularity(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	require.Equal(t, "known_user", b.ask(t, "GET", "/users/103/recommendations", "").How)
-	similar := b.ask(t, "GET", "/items/S10_1678/similar", "")
-	b.store.Close()
-	a := b.ask(t, "GET", "/users/103/recommendations?limit=7", "")
-	require.Equal(t, 200, a.Status)
-	require.Equal(t, "popularity", a.How)
-	require.Equal(t, b.version, a.Version)
-	require.Len(t, a.Items, 7)
-	require.Equal(t, shoptest.Products[0], a.Items[0].ID)
-	require.Equal(t, "popularity", a.Items[0].Why)
-	require.Equal(t, similar.Similar, b.ask(t, "GET", "/items/S10_1678/similar", "").Similar)
+	require.Equal(t, 200, b.ask(t, "GET", "/users/103/recommendations", "").Status)
+	postgrestest.Exec(t, b.at.Load().(string), `alter table millrace.user_activity rename to elsewhere`)
+	a := b.ask(t, "GET", "/users/103/recommendations", "")
+	require.Equal(t, 503, a.Status)
+	require.Empty(t, a.How)
 }
 
 func TestApiFollowsThePointer(t *testing.T) {
@@ -337,6 +381,8 @@ func TestWrongRequestsAreProblems(t *testing.T) {
 		"limit is no number":  {"GET", "/users/1/recommendations?limit=many", "", 400, "1 to 100"},
 		"limit is zero":       {"GET", "/items/1/similar?limit=0", "", 400, "1 to 100"},
 		"limit is too large":  {"GET", "/users/1/recommendations?limit=101", "", 400, "1 to 100"},
+		"NUL in a user's id":  {"GET", "/users/1%00/recommendations", "", 400, "U+0000"},
+		"an item's not UTF-8": {"GET", "/items/%ff/similar", "", 400, "not UTF-8"},
 		"empty body":          {"POST", "/events", "", 422, "not valid JSON"},
 		"event is not JSON":   {"POST", "/events", "{", 422, "not valid JSON"},
 		"array is not JSON":   {"POST", "/events", "[{]", 400, "not valid JSON"},
@@ -401,4 +447,16 @@ func TestPartlyAcceptedEventsAreNamed(t *testing.T) {
 	a = b.ask(t, "POST", "/events", three)
 	require.Equal(t, 503, a.Status)
 	require.NotContains(t, a.Detail, "no such stream")
+	require.Contains(t, a.Detail, "those that it took all the same count twice")
+}
+
+func TestAnEventIsOneLineInTheStream(t *testing.T) {
+	t.Parallel()
+	b := offline(t)
+	a := b.ask(t, "POST", "/events", "[{\"browse_history\": [\n\t{\"product_code\":\"a\\nb\", \"price\": 1.50}\n]}]")
+	require.Equal(t, 202, a.Status)
+	require.Equal(t, `{"browse_history":[{"product_code":"a\nb","price":1.50}]}`, string(b.stream.put[0].Data))
+	a = b.ask(t, "POST", "/events", "\ufeff{\r\n\"browse_history\":[]}")
+	require.Equal(t, 202, a.Status)
+	require.Equal(t, `{"browse_history":[]}`, string(b.stream.put[1].Data))
 }

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"log/slog"
 	"maps"
 	"net/http"
+	"time"
 
 	"github.com/millrace/millrace/shared/vectorstore"
 )
@@ -19,9 +21,17 @@ type problem struct {
 
 func (p *problem) Error() string { return p.Detail }
 
+// respite is kept back from the function's time: Lambda ends a function that is late, and what it has cached with it.
+const respite = 2 * time.Second
+
 // endpoint turns an answer's error into a problem. The caller learns what to do; what went wrong inside is logged.
 func endpoint(answer func(http.ResponseWriter, *http.Request) error) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		if deadline, ok := q.Context().Deadline(); ok {
+			ctx, cancel := context.WithDeadline(q.Context(), deadline.Add(-respite))
+			defer cancel()
+			q = q.WithContext(ctx)
+		}
 		err := answer(w, q)
 		if err == nil {
 			return
@@ -33,7 +43,7 @@ func endpoint(answer func(http.ResponseWriter, *http.Request) error) http.Handle
 			p = &problem{Status: http.StatusServiceUnavailable, Detail: "No model has been loaded yet: the first nightly batch has to finish (millrace status shows it)."}
 		default:
 			slog.ErrorContext(q.Context(), "request failed", "method", q.Method, "pattern", q.Pattern, "error", err)
-			p = &problem{Status: http.StatusServiceUnavailable, Detail: "The database or the stream could not be reached. Nothing was changed; try again in a moment."}
+			p = &problem{Status: http.StatusServiceUnavailable, Detail: "The database could not be reached, or not in time: try again in a moment."}
 		}
 		if p.Status == http.StatusServiceUnavailable {
 			w.Header().Set("Retry-After", "2")

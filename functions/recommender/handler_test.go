@@ -83,7 +83,11 @@ func read(t *testing.T, name string) (batch events.KinesisEvent) {
 
 // handle runs a batch and returns the sequence number to go on from, "" if all is done.
 func (b bundle) handle(t *testing.T, batch events.KinesisEvent) string {
-	response, err := b.recommender.Handle(t.Context(), batch)
+	return b.handleIn(t.Context(), t, batch)
+}
+
+func (b bundle) handleIn(ctx context.Context, t *testing.T, batch events.KinesisEvent) string {
+	response, err := b.recommender.Handle(ctx, batch)
 	if err != nil { // the whole batch comes again: right only if nothing before the failure is done
 		require.Empty(t, response.BatchItemFailures)
 		return batch.Records[0].Kinesis.SequenceNumber

@@ -2,6 +2,8 @@
 package event
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
@@ -98,6 +100,13 @@ func Parse(payload []byte, names dataset.Event) (Event, error) {
 		return Event{}, err
 	}
 	return e, orDefault(&e.Session, session, names.Defaults.Session, names.Session)
+}
+
+// Compact is a valid event on one line: in the lake a line is an event.
+func Compact(payload []byte) ([]byte, error) {
+	var line bytes.Buffer
+	err := json.Compact(&line, bytes.TrimPrefix(payload, byteOrderMark))
+	return line.Bytes(), err
 }
 
 // orDefault fills in what the dataset says stands for a missing field.

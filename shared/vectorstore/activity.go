@@ -98,3 +98,10 @@ func (s *Store) Recent(ctx context.Context, user string, since time.Time, atMost
 	slices.Reverse(past)
 	return past, nil
 }
+
+// forgetActivity deletes what happened 30 days before the latest event: of a user who does not come back nothing is kept. Recommendations look
+// back a week.
+func (s *Store) forgetActivity(ctx context.Context) error {
+	_, err := s.pool.Exec(ctx, `delete from millrace.user_activity where happened_at < (select max(happened_at) from millrace.user_activity) - interval '30 days'`)
+	return err
+}

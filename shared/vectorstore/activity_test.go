@@ -43,6 +43,20 @@ func TestEarlierSessionsAreRememberedBeforeTheLatest(t *testing.T) {
 	require.True(t, start.Add(-47*time.Hour).Equal(past[0].At))
 }
 
+func TestWhatUsersDidLongAgoIsForgottenByTheNextLoad(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.load(t, "1")
+	latest := time.Date(2026, 11, 22, 9, 0, 0, 0, time.UTC)
+	var all []vectorstore.Activity
+	for user, days := range map[string]int{"today": 0, "a week ago": 7, "30 days ago": 30, "31 days ago": 31} {
+		all = append(all, vectorstore.Activity{User: user, EventID: "s:1", HappenedAt: latest.AddDate(0, 0, -days), Items: []vectorstore.Seen{{Item: "a", Quantity: 1}}})
+	}
+	require.NoError(t, b.store.RecordActivity(b.ctx, all))
+	b.load(t, "2")
+	require.Equal(t, []string{"30 days ago", "a week ago", "today"}, b.column(t, `select user_id from millrace.user_activity order by user_id`))
+}
+
 // A user's events come over several shards (a stream is split and merged while they happen), in batches that are cut anywhere, repeated
 // from anywhere, and delivered in any order between shards.
 func TestFinalStateIsThatOfTheOrderedRun(t *testing.T) {

@@ -210,13 +210,15 @@ func stopExperiment(ctx context.Context, tx pgx.Tx, why string) (bool, error) {
 
 // LatestExperiment is the running one, or the one that ran last: ErrNoExperiment if there never was one.
 func (s *Store) LatestExperiment(ctx context.Context) (Experiment, error) {
-	rows, err := s.pool.Query(ctx, `select e.n, e.control, e.treatment, e.weight, e.started_at, e.stopped_at, e.ended,
-			(select w.by from millrace.experiment_weight w where w.experiment = e.n order by w.at desc limit 1)
-		from millrace.experiment e order by e.n desc limit 1`)
-	var e Experiment
-	if err == nil {
-		e, err = pgx.CollectExactlyOneRow(rows, pgx.RowToStructByPos[Experiment])
-	}
+	e, err := tried(ctx, s, func() (Experiment, error) {
+		rows, err := s.pool.Query(ctx, `select e.n, e.control, e.treatment, e.weight, e.started_at, e.stopped_at, e.ended,
+				(select w.by from millrace.experiment_weight w where w.experiment = e.n order by w.at desc limit 1)
+			from millrace.experiment e order by e.n desc limit 1`)
+		if err != nil {
+			return Experiment{}, err
+		}
+		return pgx.CollectExactlyOneRow(rows, pgx.RowToStructByPos[Experiment])
+	})
 	if errors.Is(err, pgx.ErrNoRows) || tableMissing(err) {
 		return Experiment{}, ErrNoExperiment
 	}

@@ -185,6 +185,9 @@ func (s *Store) load(ctx context.Context, m Model, why purpose, wanted indexing)
 	if err != nil {
 		out.Reason += "; tables of older versions stay until the next load: " + err.Error()
 	}
+	if err := s.forgetActivity(ctx); err != nil {
+		out.Reason += "; what users did long ago stays until the next load: " + err.Error()
+	}
 	return out, nil
 }
 

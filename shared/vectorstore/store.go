@@ -39,6 +39,9 @@ func Open(ctx context.Context, credentials func(context.Context) (string, error)
 		return nil, fmt.Errorf("PostgreSQL: %w", err)
 	}
 	cfg.MaxConns = maxConnections
+	// A connection that ended shows in what is asked of it, and try sees it. The pool's own look at one that was idle would hide it: the new
+	// connection would be refused, as by a server that was never there.
+	cfg.ShouldPing = func(context.Context, pgxpool.ShouldPingParams) bool { return false }
 	// Unnamed statements: RDS Proxy would pin a connection to a session that has named ones.
 	cfg.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
 	cfg.BeforeConnect = func(ctx context.Context, c *pgx.ConnConfig) error {
@@ -79,7 +82,15 @@ func (s *Store) Close() { s.pool.Close() }
 
 // inTransaction runs work in a READ COMMITTED transaction: all of it happens, or nothing.
 func (s *Store) inTransaction(ctx context.Context, work func(pgx.Tx) error) error {
-	return pgx.BeginFunc(ctx, s.pool, work)
+	tx, err := tried(ctx, s, func() (pgx.Tx, error) { return s.pool.Begin(ctx) })
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback(ctx) // after the commit it does nothing
+	if err := work(tx); err != nil {
+		return err
+	}
+	return tx.Commit(ctx)
 }
 
 // SQLSTATE codes, https://www.postgresql.org/docs/current/errcodes-appendix.html

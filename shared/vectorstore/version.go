@@ -61,13 +61,15 @@ func (s *Store) Active(ctx context.Context) (Reference, error) {
 
 // Versions lists all versions, the latest first.
 func (s *Store) Versions(ctx context.Context) ([]Version, error) {
-	rows, err := s.pool.Query(ctx, `select v.n, v.version, v.dataset, v.run, v.manifest_key, v.artifact_sha256, v.dimension, v.distance, v.items, v.users,
-			v.metrics, v.state, v.reason, exists (select from millrace.active_model a where a.previous = v.n), v.created_at, v.activated_at
-		from millrace.model_version v order by v.n desc`)
-	var versions []Version
-	if err == nil {
-		versions, err = pgx.CollectRows(rows, pgx.RowToStructByPos[Version])
-	}
+	versions, err := tried(ctx, s, func() ([]Version, error) {
+		rows, err := s.pool.Query(ctx, `select v.n, v.version, v.dataset, v.run, v.manifest_key, v.artifact_sha256, v.dimension, v.distance, v.items, v.users,
+				v.metrics, v.state, v.reason, exists (select from millrace.active_model a where a.previous = v.n), v.created_at, v.activated_at
+			from millrace.model_version v order by v.n desc`)
+		if err != nil {
+			return nil, err
+		}
+		return pgx.CollectRows(rows, pgx.RowToStructByPos[Version])
+	})
 	if tableMissing(err) {
 		return nil, nil
 	}
@@ -86,10 +88,12 @@ type Activation struct {
 // LastActivation says which version is active since when and why: ErrNoModel if there is none.
 func (s *Store) LastActivation(ctx context.Context) (Activation, error) {
 	var a Activation
-	err := s.pool.QueryRow(ctx, `select v.version, coalesce(l.at, v.activated_at, v.created_at), coalesce(l.by, ''), coalesce(l.reason, v.reason), v.manifest_key, v.artifact_sha256
-		from millrace.active_model a join millrace.model_version v on v.n = a.n
-		left join lateral (select at, by, reason from millrace.activation where version = v.version order by n desc limit 1) l on true`).
-		Scan(&a.Version, &a.At, &a.By, &a.Reason, &a.ManifestKey, &a.ManifestSHA256)
+	err := s.try(ctx, func() error {
+		return s.pool.QueryRow(ctx, `select v.version, coalesce(l.at, v.activated_at, v.created_at), coalesce(l.by, ''), coalesce(l.reason, v.reason), v.manifest_key, v.artifact_sha256
+			from millrace.active_model a join millrace.model_version v on v.n = a.n
+			left join lateral (select at, by, reason from millrace.activation where version = v.version order by n desc limit 1) l on true`).
+			Scan(&a.Version, &a.At, &a.By, &a.Reason, &a.ManifestKey, &a.ManifestSHA256)
+	})
 	if errors.Is(err, pgx.ErrNoRows) || tableMissing(err) {
 		return Activation{}, ErrNoModel
 	}

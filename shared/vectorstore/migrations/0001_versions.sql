@@ -31,7 +31,7 @@ create table millrace.user_activity (
     user_id     text not null,
     event_id    text not null,
     session_id  text not null,
-    happened_at timestamptz not null, -- arrival in the stream
+    happened_at timestamptz not null, -- as the event says, or its arrival in the stream
     items       jsonb not null,       -- [{"item", "quantity", "in_cart"}], oldest first
     primary key (user_id, event_id)
 );
