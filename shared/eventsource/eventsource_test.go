@@ -361,7 +361,7 @@ func TestTheMappingIsTheTemplates(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, eventsource.Deployed{Timeout: time.Minute, Mapping: eventsource.Mapping{
 		BatchSize: 100, MaximumBatchingWindowInSeconds: 1, ParallelizationFactor: 1, BisectBatchOnFunctionError: true,
-		FunctionResponseTypes: []string{"ReportBatchItemFailures"}, MaximumRetryAttempts: 100, MaximumRecordAgeInSeconds: 21600,
+		FunctionResponseTypes: []string{"ReportBatchItemFailures"}, MaximumRetryAttempts: -1, MaximumRecordAgeInSeconds: 21600,
 		StartingPosition: "TRIM_HORIZON",
 	}}, d)
 
@@ -369,6 +369,7 @@ func TestTheMappingIsTheTemplates(t *testing.T) {
 		`Resources: {F: {Properties: {Events: {E: {Type: Kinesis, Properties: {StartingPosition: TRIM_HORIZON, FilterCriteria: {}}}}}}}`:  "FilterCriteria",
 		`Resources: {F: {Properties: {Events: {E: {Type: Kinesis, Properties: {StartingPosition: LATEST}}}}}}`:                            "not simulated",
 		`Resources: {F: {Properties: {Events: {E: {Type: Kinesis, Properties: {StartingPosition: TRIM_HORIZON, BatchSize: 20000}}}}}}`:    "BatchSize is 20000",
+		`Resources: {F: {Properties: {Events: {E: {Type: Kinesis, Properties: {StartingPosition: TRIM_HORIZON, MaximumRecordAgeInSeconds: 59}}}}}}`: "want -1 or at least 60",
 		`Resources: {F: {Properties: {Events: {E: {Type: S3}}}}}`:                                                                         "no function F with a Kinesis event",
 		`Resources: {F: {Properties: {Events: {E: {Type: Kinesis, Properties: {StartingPosition: TRIM_HORIZON, BatchSize: [1]}}}}}}`:      "event E of F",
 		`Resources: {F: {Properties: {Events: {E: {Type: Kinesis, Properties: {StartingPosition: TRIM_HORIZON, ParallelizationFactor: 11`: "template",

@@ -91,6 +91,11 @@ func (m Mapping) check() error {
 			problems = append(problems, fmt.Errorf("%s is %d: want %d to %d", r.name, r.value, r.lo, r.hi))
 		}
 	}
+	// "The minimum valid value for maximum record age is 60s. Although values less than 60 and greater than -1 fall within the parameter's
+	// absolute range, they are not allowed." https://docs.aws.amazon.com/lambda/latest/api/API_CreateEventSourceMapping.html
+	if age := m.MaximumRecordAgeInSeconds; age > -1 && age < 60 {
+		problems = append(problems, fmt.Errorf("MaximumRecordAgeInSeconds is %d: want -1 or at least 60", age))
+	}
 	if m.StartingPosition != "TRIM_HORIZON" {
 		problems = append(problems, fmt.Errorf("StartingPosition %q is not simulated: TRIM_HORIZON is", m.StartingPosition))
 	}

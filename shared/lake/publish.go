@@ -148,6 +148,9 @@ func ReadParent[M Marker](ctx context.Context, s Store, p Parent, format string)
 // ErrStale says that an object is no longer what a marker says: it was replaced, or damaged.
 var ErrStale = errors.New("its content is not what the marker that names it recorded: a newer run replaced it, or it is damaged")
 
+// ErrInterrupted says that reading an object broke off, which says nothing of the object: try again.
+var ErrInterrupted = errors.New("reading it was interrupted")
+
 func parentOf(key string, body []byte) Parent {
 	sum := sha256.Sum256(body)
 	return Parent{Key: key, SHA256: hex.EncodeToString(sum[:])}
@@ -160,7 +163,10 @@ func readAll(ctx context.Context, s Store, key string) ([]byte, string, error) {
 	}
 	defer r.Close()
 	body, err := io.ReadAll(io.LimitReader(r, maxMarker+1))
-	if err == nil && len(body) > maxMarker {
+	switch {
+	case err != nil:
+		err = fmt.Errorf("%w: %w", ErrInterrupted, err)
+	case len(body) > maxMarker:
 		err = fmt.Errorf("larger than %d bytes", maxMarker)
 	}
 	if err != nil {
@@ -203,6 +209,9 @@ func (v *verified) Read(p []byte) (int, error) {
 	if v.size > v.file.Size || errors.Is(err, io.EOF) &&
 		(v.size != v.file.Size || hex.EncodeToString(v.hash.Sum(nil)) != v.file.SHA256) {
 		return 0, fmt.Errorf("object %s: %w", v.file.Key, ErrStale)
+	}
+	if err != nil && !errors.Is(err, io.EOF) {
+		err = fmt.Errorf("object %s: %w: %w", v.file.Key, ErrInterrupted, err)
 	}
 	return n, err
 }

@@ -48,7 +48,7 @@ func TestAThousandFlippedBitsAndAHundredCutsAreRefused(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
-	files := []string{model.ItemsFile, model.UsersFile, model.EncoderFile, model.InteractionsFile, model.CooccurrencesFile}
+	files := []string{model.ItemsFile, model.UsersFile, model.EncoderFile, model.MetricsFile, model.InteractionsFile, model.CooccurrencesFile}
 	for n := range 1100 {
 		file := files[random.IntN(len(files))]
 		undo := b.edit(t, lake.ModelDir("v2")+file, func(text []byte) []byte {
@@ -79,6 +79,9 @@ func (b bundle) read(key string) error {
 		return err
 	}
 	_, err = a.Encoder(b.ctx)
+	if err == nil {
+		_, err = a.Metrics(b.ctx)
+	}
 	number := map[string]int32{}
 	for e, failed := range a.Items(b.ctx) {
 		number[e.ID] = int32(len(number))

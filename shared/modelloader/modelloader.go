@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"iter"
 	"net"
 	"path"
@@ -19,8 +20,8 @@ import (
 	"github.com/millrace/millrace/shared/vectorstore"
 )
 
-// Files are read into memory one at a time: what a function of 1,024 MB can hold, checked before any of it is
-// allocated. 512 MiB is two million items of dimension 64. An encoder of dimension 1,024 takes some 12 MB.
+// What a function of 1,024 MB with 2,048 MB in /tmp can hold, checked before any of it is read. Tables are copied there, two at once at most;
+// 512 MiB is two million items of dimension 64. An encoder of dimension 1,024 takes some 12 MB of memory.
 const (
 	maxTable   = 512 << 20
 	maxEncoder = 64 << 20
@@ -86,6 +87,9 @@ func load(ctx context.Context, objects lake.Store, store *vectorstore.Store, man
 	}
 	if err == nil {
 		m.Encoder, err = encoder(ctx, artifact)
+	}
+	if err == nil && artifact.Has(model.MetricsFile) { // not needed, but listed
+		_, err = artifact.Metrics(ctx)
 	}
 	if err != nil {
 		return vectorstore.Outcome{}, reject(ctx, store, m, classify(err))
@@ -183,10 +187,12 @@ func entities(rows iter.Seq2[model.Entity, error], complete func(*vectorstore.En
 func classify(err error) error {
 	var call *smithy.OperationError
 	var network net.Error
+	var file *fs.PathError // no space left in /tmp
 	switch {
 	case errors.Is(err, lake.ErrNotFound), errors.Is(err, lake.ErrStale): // the store's own words, whatever carried them
 		return &vectorstore.Defect{Err: err}
-	case errors.As(err, &call), errors.As(err, &network), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+	case errors.As(err, &call), errors.As(err, &network), errors.As(err, &file), errors.Is(err, lake.ErrInterrupted),
+		errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return err
 	}
 	return &vectorstore.Defect{Err: err}

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/iotest"
 
 	"github.com/stretchr/testify/require"
 
@@ -210,4 +211,40 @@ func TestLostConnectionDoesNotRejectTheModel(t *testing.T) {
 	versions, err := b.store.Versions(b.ctx)
 	require.NoError(t, err)
 	require.Empty(t, versions)
+}
+
+// interrupted breaks off in the middle of objects called so, as a connection to S3 does.
+type interrupted struct {
+	lake.Store
+	name string
+}
+
+func (s interrupted) Get(ctx context.Context, key string) (io.ReadCloser, string, error) {
+	body, etag, err := s.Store.Get(ctx, key)
+	if err != nil || filepath.Base(key) != s.name {
+		return body, etag, err
+	}
+	cut := io.MultiReader(io.LimitReader(body, 20), iotest.ErrReader(io.ErrUnexpectedEOF))
+	return struct {
+		io.Reader
+		io.Closer
+	}{cut, body}, etag, nil
+}
+
+func TestAConnectionThatBreaksOffIsNoDefectOfTheArtifact(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	key := b.publish(t, "1", lake.Candidate)
+	for _, name := range []string{
+		model.ManifestFile, model.ItemsFile, model.UsersFile, model.EncoderFile, model.MetricsFile, model.InteractionsFile, model.CooccurrencesFile,
+	} {
+		_, err := modelloader.Load(b.ctx, interrupted{b.objects, name}, b.store, key)
+		require.ErrorIs(t, err, lake.ErrInterrupted, name)
+		versions, err := b.store.Versions(b.ctx)
+		require.NoError(t, err)
+		require.Empty(t, versions, name)
+	}
+	_, err := modelloader.Load(b.ctx, b.objects, b.store, key)
+	require.NoError(t, err)
+	require.Equal(t, "v1", b.active(t))
 }
