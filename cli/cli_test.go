@@ -260,4 +260,25 @@ func TestAFailureIsKnownByItsRun(t *testing.T) {
 	require.Empty(t, failure(body(`{"table":"x","scheduled_time":"2026-11-21T02:00:00Z"}`), run, since), "another run's")
 	require.Empty(t, failure(body(`{"table":"x","scheduled_time":"2026-11-22T02:00:00Z"}`), run, since.Add(time.Minute)), "an earlier attempt's")
 	require.Empty(t, failure("not JSON", run, since))
+	job := `{"time":"2026-11-22T02:20:00Z","detail-type":"Batch Job State Change","detail":{"jobName":"millrace-trainer","status":"FAILED",
+		"statusReason":"Essential container in task exited","parameters":{"key":"training/classicmodels/dt=2026-11-22/_SUCCESS"}}}`
+	require.Equal(t, "job millrace-trainer: Essential container in task exited; see its log", failure(job, run, since))
+	require.Empty(t, failure(job, "20261121T020000Z", since))
+}
+
+func TestADayIsItsNewestRunWheneverTheNightsBegin(t *testing.T) {
+	t.Parallel()
+	shop, err := dataset.Load("classicmodels")
+	require.NoError(t, err)
+	s := &stack{lake: lake.NewDirectory(t.TempDir()), dataset: shop}
+	day := lake.Run("20261122T020000Z")
+	run, err := s.runOfDay(t.Context(), day)
+	require.NoError(t, err)
+	require.Equal(t, day, run)
+	for _, landed := range []lake.Run{"20261121T233000Z", "20261122T003000Z", "20261122T233000Z", "20261123T003000Z"} {
+		require.NoError(t, s.lake.Put(t.Context(), lake.RawMarker("orders", landed), strings.NewReader("{}")))
+	}
+	run, err = s.runOfDay(t.Context(), day)
+	require.NoError(t, err)
+	require.Equal(t, lake.Run("20261122T233000Z"), run)
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -38,6 +37,11 @@ names the run.`,
 			if err != nil {
 				return err
 			}
+			if _, notADay := time.Parse(time.DateOnly, date); notADay == nil {
+				if run, err = s.runOfDay(cmd.Context(), run); err != nil {
+					return err
+				}
+			}
 			start := time.Now()
 			if err := s.startBatch(cmd.Context(), run, full); err != nil {
 				return err
@@ -62,14 +66,14 @@ names the run.`,
 			})
 		},
 	}
-	cmd.Flags().StringVar(&date, "date", "", "the day (2026-11-22: its 02:00 UTC) or the exact scheduled time (2026-11-22T02:00:00Z); default: now, to the second")
+	cmd.Flags().StringVar(&date, "date", "", "the day (2026-11-22: its newest run or, before there is one, that of 02:00 UTC) or the exact scheduled time (2026-11-22T02:00:00Z); default: now, to the second")
 	cmd.Flags().BoolVar(&full, "full", false, "read incremental tables whole this once")
 	cmd.Flags().BoolVar(&wait, "wait", false, "show each stage as it completes, until the model is active or rejected")
 	cmd.Flags().DurationVar(&timeout, "timeout", 15*time.Minute, "how long --wait waits")
 	return cmd
 }
 
-// nightly is the template's default schedule, what --date means by a day.
+// nightly is the template's default schedule, what --date means by a day that has no run yet.
 const nightly = 2 * time.Hour
 
 func parseDate(text string, now time.Time) (lake.Run, error) {
@@ -87,6 +91,17 @@ func parseDate(text string, now time.Time) (lake.Run, error) {
 		return "", fmt.Errorf("--date %q: run %s is in the future: it would stand before every later night's", text, run)
 	}
 	return run, nil
+}
+
+// runOfDay is the newest run of a run's day, or the run itself: at what hour the nights begin is the stack's own (BatchSchedule).
+func (s *stack) runOfDay(ctx context.Context, of lake.Run) (lake.Run, error) {
+	runs, err := s.runs(ctx)
+	for _, run := range runs {
+		if run.Date() == of.Date() {
+			return run, err
+		}
+	}
+	return of, err
 }
 
 // startBatch starts what is missing of a run: the extraction of each table, with the input that the schedules send, and every stage
@@ -196,8 +211,10 @@ func (s *stack) waitForBatch(ctx context.Context, run lake.Run, start time.Time,
 				return append(stages, load), nil
 			}
 		}
-		if reason, err := s.failureOf(ctx, run, start); err != nil || reason != "" {
-			return nil, errors.Join(err, fmt.Errorf("run %s failed: %s", run, reason))
+		if reason, err := s.failureOf(ctx, run, start); err != nil {
+			return nil, err
+		} else if reason != "" {
+			return nil, fmt.Errorf("run %s failed: %s", run, reason)
 		}
 		if time.Since(start) > timeout {
 			return nil, fmt.Errorf("run %s is not done after %s: missing %s; see make logs-<function>, and run this again to start what is missing",

@@ -82,7 +82,7 @@ func (s *stack) call(ctx context.Context, method, path string, body []byte, v an
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second) // the API function's own limit
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second) // twice the API function's own limit
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(base, "/")+path, bytes.NewReader(body))
 	if err != nil {

@@ -212,7 +212,7 @@ func (s *stack) failureOf(ctx context.Context, run lake.Run, since time.Time) (s
 	return "", nil
 }
 
-// failure reads what Lambda sends to an on-failure destination; it is "" for another run's. An extraction is known by its
+// failure reads what Lambda sends to an on-failure destination, and what AWS Batch says of a failed job; it is "" for another run's. An extraction is known by its
 // scheduled time, the other stages by their marker's day.
 func failure(body string, run lake.Run, since time.Time) string {
 	var message struct {
@@ -220,13 +220,22 @@ func failure(body string, run lake.Run, since time.Time) string {
 		RequestContext  struct{ FunctionArn string }
 		RequestPayload  json.RawMessage
 		ResponsePayload struct{ ErrorMessage string }
+
+		Time   time.Time // of Batch
+		Detail struct {
+			JobName, StatusReason string
+			Parameters            json.RawMessage
+		}
 	}
-	if json.Unmarshal([]byte(body), &message) != nil || message.Timestamp.Before(since) {
+	if json.Unmarshal([]byte(body), &message) != nil || message.Timestamp.Before(since) && message.Time.Before(since) {
 		return ""
 	}
-	request := string(message.RequestPayload)
+	request := string(message.RequestPayload) + string(message.Detail.Parameters)
 	if !strings.Contains(request, run.Time().Format(time.RFC3339)) && !strings.Contains(request, "dt="+run.Date()+"/") && !strings.Contains(request, string(run)) {
 		return ""
+	}
+	if job := message.Detail; job.JobName != "" {
+		return fmt.Sprintf("job %s: %s; see its log", job.JobName, job.StatusReason)
 	}
 	return cmp.Or(message.ResponsePayload.ErrorMessage, "see the log of "+message.RequestContext.FunctionArn)
 }

@@ -8,12 +8,15 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/aws/aws-lambda-go/events"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/millrace/millrace/shared/event"
 	"github.com/millrace/millrace/shared/kpl"
+	"github.com/millrace/millrace/shared/metrics"
 	"github.com/millrace/millrace/shared/quarantine"
 	"github.com/millrace/millrace/shared/redrive"
 )
@@ -70,6 +73,40 @@ func (r *recommender) read(records []events.KinesisEventRecord) (valid []shopEve
 		}
 	}
 	return valid, rejected
+}
+
+// atOnce is how many objects are written at a time: an aggregated record may have thousands of bad events, and S3 takes some milliseconds for each.
+const atOnce = 16
+
+// putAllAside returns the first record with an event that could not be put aside, or end.
+func (r *recommender) putAllAside(ctx context.Context, rejected []rejection, end int) (retry int, err error) {
+	var mutex sync.Mutex
+	retry, kept := end, 0
+	var group errgroup.Group
+	group.SetLimit(atOnce)
+	for _, bad := range rejected {
+		group.Go(func() error {
+			err := r.putAside(ctx, bad)
+			mutex.Lock()
+			defer mutex.Unlock()
+			if err != nil {
+				retry = min(retry, bad.record)
+			} else {
+				kept++
+			}
+			return err
+		})
+	}
+	err = group.Wait()
+	r.quarantined(kept)
+	return retry, err
+}
+
+func (r *recommender) quarantined(n int) {
+	if n == 0 {
+		return
+	}
+	r.metrics.Emit(nil, metrics.Metric{Name: "EventsQuarantined", Unit: metrics.Count, Value: float64(n)})
 }
 
 // putAside writes a rejected event where an operator finds it. Its key and content are made of the event alone, so a

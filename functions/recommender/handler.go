@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"maps"
+	"math"
 	"slices"
 	"time"
 
@@ -89,20 +90,13 @@ func (r *recommender) Handle(ctx context.Context, batch events.KinesisEvent) (ev
 // process returns the position of the first record to try again, len(records) if there is none, and why.
 func (r *recommender) process(ctx context.Context, records []events.KinesisEventRecord) (retry int, err error) {
 	valid, rejected := r.read(records)
-	retry = len(records)
-	for _, bad := range rejected {
-		if err = r.putAside(ctx, bad); err != nil {
-			retry = bad.record
-			break
-		}
-	}
+	retry, err = r.putAllAside(ctx, rejected, len(records))
 	// What comes after a record that is tried again comes again with it; what comes before it does not.
 	valid = slices.DeleteFunc(valid, func(v shopEvent) bool { return v.record >= retry })
 	if len(valid) == 0 {
-		r.count(nil, len(rejected), 0)
 		return retry, err
 	}
-	failed, answerErr := r.answer(ctx, valid, len(rejected))
+	failed, answerErr := r.answer(ctx, valid)
 	if answerErr != nil && vectorstore.Unreachable(answerErr) {
 		failed, answerErr = r.lastResort(ctx, valid, answerErr)
 	}
@@ -113,7 +107,7 @@ func (r *recommender) process(ctx context.Context, records []events.KinesisEvent
 }
 
 // answer writes a record for each event and returns the positions of the events without one, ascending, and why.
-func (r *recommender) answer(ctx context.Context, valid []shopEvent, rejected int) (failed []int, err error) {
+func (r *recommender) answer(ctx context.Context, valid []shopEvent) (failed []int, err error) {
 	none := []int{0} // a failure before the first delivery concerns all of them
 	serving, err := r.models.Serving(ctx)
 	if err != nil {
@@ -124,14 +118,20 @@ func (r *recommender) answer(ctx context.Context, valid []shopEvent, rejected in
 		return none, err
 	}
 	lines, strategies := make([][]byte, 0, len(valid)), map[string]int{}
-	answered, late := valid, r.lateness(ctx)
+	answered, timeLeft := valid, r.timeLeft(ctx)
 	together := serving.Default().AtOnce() // the clock is looked at in between
-	for first := 0; first < len(valid); first += together {
-		if late() {
+	for first := 0; first < len(valid); {
+		left := timeLeft()
+		if left <= 0 {
 			answered = valid[:first]
 			break
 		}
-		records, err := activemodel.Records(ctx, assigned[first:min(first+together, len(valid))], r.names.Item, r.now())
+		part := assigned[first:min(first+together, len(valid))]
+		records, err := r.recordsWithin(ctx, left, part)
+		if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+			together = max(1, len(part)/8) // a slow search: fewer events take less of it
+			continue
+		}
 		if err != nil {
 			return none, err
 		}
@@ -139,6 +139,7 @@ func (r *recommender) answer(ctx context.Context, valid []shopEvent, rejected in
 			lines = append(lines, record.Line)
 			strategies[record.Strategy]++
 		}
+		first += len(part)
 	}
 	if len(answered) == 0 {
 		return none, errNoTime
@@ -151,9 +152,19 @@ func (r *recommender) answer(ctx context.Context, valid []shopEvent, rejected in
 	if len(answered) < len(valid) {
 		failed, err = append(failed, len(answered)), errors.Join(err, errNoTime)
 	}
-	r.count(strategies, rejected, len(failed))
-	slog.DebugContext(ctx, "batch answered", "model", serving.Default().Version, "events", len(answered), "rejected", rejected, "failed", len(failed))
+	r.count(strategies, len(failed))
+	slog.DebugContext(ctx, "batch answered", "model", serving.Default().Version, "events", len(answered), "failed", len(failed))
 	return failed, err
+}
+
+// recordsWithin answers several events in half of the time that is left, so that there is time for fewer; one event may take all there is.
+func (r *recommender) recordsWithin(ctx context.Context, left time.Duration, part []activemodel.Assignment) ([]recommend.Record, error) {
+	if len(part) > 1 && left < unlimited {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, left/2)
+		defer cancel()
+	}
+	return activemodel.Records(ctx, part, r.names.Item, r.now())
 }
 
 func answerable(list []shopEvent) []recommend.Event {
@@ -164,14 +175,16 @@ func answerable(list []shopEvent) []recommend.Event {
 	return events
 }
 
-// lateness returns what says that no more events should be answered, because those that are must also be delivered.
-func (r *recommender) lateness(ctx context.Context) func() bool {
+const unlimited = time.Duration(math.MaxInt64)
+
+// timeLeft returns what says how long events may still be answered: those that are must also be delivered.
+func (r *recommender) timeLeft(ctx context.Context) func() time.Duration {
 	deadline, limited := ctx.Deadline()
 	if !limited {
-		return func() bool { return false }
+		return func() time.Duration { return unlimited }
 	}
 	end := deadline.Add(-min(deliveryTime, deadline.Sub(r.now())/2))
-	return func() bool { return r.now().After(end) }
+	return func() time.Duration { return end.Sub(r.now()) }
 }
 
 func activities(list []shopEvent) []vectorstore.Activity {
@@ -189,10 +202,8 @@ func activities(list []shopEvent) []vectorstore.Activity {
 	return all
 }
 
-func (r *recommender) count(strategies map[string]int, rejected, failed int) {
-	r.metrics.Emit(nil,
-		metrics.Metric{Name: "EventsQuarantined", Unit: metrics.Count, Value: float64(rejected)},
-		metrics.Metric{Name: "RecordsNotDelivered", Unit: metrics.Count, Value: float64(failed)})
+func (r *recommender) count(strategies map[string]int, undelivered int) {
+	r.metrics.Emit(nil, metrics.Metric{Name: "RecordsNotDelivered", Unit: metrics.Count, Value: float64(undelivered)})
 	for _, strategy := range slices.Sorted(maps.Keys(strategies)) {
 		r.metrics.Emit(map[string]string{"Strategy": strategy},
 			metrics.Metric{Name: "EventsAnswered", Unit: metrics.Count, Value: float64(strategies[strategy])})

@@ -10,6 +10,7 @@ import (
 	"math"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -22,6 +23,8 @@ import (
 	"github.com/millrace/millrace/shared/dataset"
 	"github.com/millrace/millrace/shared/lake"
 	"github.com/millrace/millrace/shared/metrics"
+	"github.com/millrace/millrace/shared/postgrestest"
+	"github.com/millrace/millrace/shared/quarantine"
 	"github.com/millrace/millrace/shared/recommend"
 	"github.com/millrace/millrace/shared/shoptest"
 	"github.com/millrace/millrace/shared/vectorstore"
@@ -351,6 +354,64 @@ func TestWhatIsAnsweredInTimeIsDeliveredAndTheRestIsForTheNextInvocation(t *test
 	b.recommender.now = time.Now
 	require.Empty(t, b.handle(t, batch))
 	require.Len(t, b.sink.lines, answered+len(batch.Records))
+}
+
+func TestASlowDatabaseIsAskedForFewerEventsAtATime(t *testing.T) {
+	t.Parallel()
+	database := postgrestest.Database(t)
+	store, err := vectorstore.Open(t.Context(), vectorstore.URL(database))
+	require.NoError(t, err)
+	t.Cleanup(store.Close)
+	require.NoError(t, store.Migrate(t.Context()))
+	b := setup(t)
+	b.version = shoptest.Load(t, store, "20261122T020000Z")
+	postgrestest.Exec(t, database, `alter table millrace.item_v1 rename to fast;
+		create view millrace.item_v1 as select f.* from millrace.fast f cross join (select pg_sleep(0.02)) slow`)
+	b.recommender.models, b.recommender.activity = activemodel.New(store, b.shop, 0), store // nothing is kept in memory
+	b.recommender.now = time.Now
+	batch := long(t, 100)
+	for range 2 {
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second) // all of it would take four
+		response, err := b.recommender.Handle(ctx, batch)
+		cancel()
+		require.NoError(t, err)
+		require.Len(t, response.BatchItemFailures, 1)
+		first := slices.IndexFunc(batch.Records, func(r events.KinesisEventRecord) bool {
+			return r.Kinesis.SequenceNumber == response.BatchItemFailures[0].ItemIdentifier
+		})
+		require.Positive(t, first, "something is answered each time")
+		batch.Records = batch.Records[first:]
+	}
+	postgrestest.Exec(t, database, `drop view millrace.item_v1; alter table millrace.fast rename to item_v1`)
+	require.Empty(t, b.handle(t, batch))
+	require.Len(t, b.sink.records(t), 100)
+}
+
+// slow takes its time for each object, as S3 does.
+type slow struct{ objectStore }
+
+func (s slow) Put(ctx context.Context, key string, r io.Reader) error {
+	time.Sleep(20 * time.Millisecond)
+	return errors.Join(ctx.Err(), s.objectStore.Put(ctx, key, r))
+}
+
+func TestABatchOfNothingButBadEventsIsPutAsideWithinAnInvocation(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.recommender.quarantine = slow{b.lake}
+	batch := long(t, 1000) // one aggregated record may have more
+	for n := range batch.Records {
+		batch.Records[n].Kinesis.Data = fmt.Appendf(nil, `{"bad":%d}`, n)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second) // one after the other takes twenty seconds
+	defer cancel()
+	response, err := b.recommender.Handle(ctx, batch)
+	require.NoError(t, err)
+	require.Empty(t, response.BatchItemFailures)
+	keys, err := b.lake.List(t.Context(), quarantine.Root)
+	require.NoError(t, err)
+	require.Len(t, keys, 1000)
+	require.Contains(t, b.emitted.String(), `"EventsQuarantined":1000`)
 }
 
 func TestAModelThatBecomesActiveWithinABatchWaitsForTheNext(t *testing.T) {

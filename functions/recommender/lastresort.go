@@ -33,10 +33,14 @@ func (r *recommender) lastResort(ctx context.Context, valid []shopEvent, down er
 		return []int{0}, down
 	}
 	var lines [][]byte
+	kept := 0
+	defer func() { r.quarantined(kept) }()
 	for n, v := range list {
 		line, err := r.popular(serving, v)
 		if err == nil && v.event.User != "" {
-			err = r.putAside(ctx, rejection{v.origin, notRecorded})
+			if err = r.putAside(ctx, rejection{v.origin, notRecorded}); err == nil {
+				kept++
+			}
 		}
 		if err != nil { // of what is not kept aside nothing is done
 			failed, down = []int{n}, errors.Join(down, err)
@@ -52,7 +56,7 @@ func (r *recommender) lastResort(ctx context.Context, valid []shopEvent, down er
 	if len(failed) == 0 && len(list) < len(valid) {
 		failed = []int{len(list)}
 	}
-	r.count(map[string]int{recommend.Popularity: len(lines)}, 0, len(undelivered))
+	r.count(map[string]int{recommend.Popularity: len(lines)}, len(undelivered))
 	slog.ErrorContext(ctx, "the database does not answer: recommended what is popular", "events", len(lines), "error", down)
 	if len(failed) == 0 {
 		return nil, nil

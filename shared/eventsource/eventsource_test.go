@@ -366,13 +366,13 @@ func TestTheMappingIsTheTemplates(t *testing.T) {
 	}}, d)
 
 	for text, reason := range map[string]string{
-		`Resources: {F: {Properties: {Events: {E: {Type: Kinesis, Properties: {StartingPosition: TRIM_HORIZON, FilterCriteria: {}}}}}}}`:  "FilterCriteria",
-		`Resources: {F: {Properties: {Events: {E: {Type: Kinesis, Properties: {StartingPosition: LATEST}}}}}}`:                            "not simulated",
-		`Resources: {F: {Properties: {Events: {E: {Type: Kinesis, Properties: {StartingPosition: TRIM_HORIZON, BatchSize: 20000}}}}}}`:    "BatchSize is 20000",
+		`Resources: {F: {Properties: {Events: {E: {Type: Kinesis, Properties: {StartingPosition: TRIM_HORIZON, FilterCriteria: {}}}}}}}`:            "FilterCriteria",
+		`Resources: {F: {Properties: {Events: {E: {Type: Kinesis, Properties: {StartingPosition: LATEST}}}}}}`:                                      "not simulated",
+		`Resources: {F: {Properties: {Events: {E: {Type: Kinesis, Properties: {StartingPosition: TRIM_HORIZON, BatchSize: 20000}}}}}}`:              "BatchSize is 20000",
 		`Resources: {F: {Properties: {Events: {E: {Type: Kinesis, Properties: {StartingPosition: TRIM_HORIZON, MaximumRecordAgeInSeconds: 59}}}}}}`: "want -1 or at least 60",
-		`Resources: {F: {Properties: {Events: {E: {Type: S3}}}}}`:                                                                         "no function F with a Kinesis event",
-		`Resources: {F: {Properties: {Events: {E: {Type: Kinesis, Properties: {StartingPosition: TRIM_HORIZON, BatchSize: [1]}}}}}}`:      "event E of F",
-		`Resources: {F: {Properties: {Events: {E: {Type: Kinesis, Properties: {StartingPosition: TRIM_HORIZON, ParallelizationFactor: 11`: "template",
+		`Resources: {F: {Properties: {Events: {E: {Type: S3}}}}}`:                                                                                   "no function F with a Kinesis event",
+		`Resources: {F: {Properties: {Events: {E: {Type: Kinesis, Properties: {StartingPosition: TRIM_HORIZON, BatchSize: [1]}}}}}}`:                "event E of F",
+		`Resources: {F: {Properties: {Events: {E: {Type: Kinesis, Properties: {StartingPosition: TRIM_HORIZON, ParallelizationFactor: 11`:           "template",
 	} {
 		_, err := eventsource.FromTemplate([]byte(text), "F")
 		require.ErrorContains(t, err, reason)
