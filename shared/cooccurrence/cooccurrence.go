@@ -84,6 +84,12 @@ func Count(sessions [][]int32, items int) (*Table, error) {
 	return &t, nil
 }
 
+// Grow makes room for so many more items and neighbours, so that appending them leaves none unused.
+func (t *Table) Grow(items, neighbours int) {
+	t.offsets = slices.Grow(t.offsets, items+1)
+	t.items, t.strengths = slices.Grow(t.items, neighbours), slices.Grow(t.strengths, neighbours)
+}
+
 // Append adds the next item with its neighbours, strongest first; how a table that was written is read back.
 func (t *Table) Append(items []int32, strengths []float32) error {
 	if len(items) != len(strengths) {
@@ -94,7 +100,7 @@ func (t *Table) Append(items []int32, strengths []float32) error {
 			return fmt.Errorf("co-occurrence: item %d has neighbour %d with strength %v: want a number above zero", t.Len(), items[k], s)
 		}
 	}
-	if t.offsets == nil {
+	if len(t.offsets) == 0 {
 		t.offsets = append(t.offsets, 0)
 	}
 	t.items, t.strengths = append(t.items, items...), append(t.strengths, strengths...)

@@ -32,15 +32,20 @@ func (s *Store) Items(ctx context.Context, r Reference, stockColumn, categoryCol
 
 func (s *Store) readItems(ctx context.Context, r Reference, stockColumn, categoryColumn string) (Items, error) {
 	var list Items
-	rows, err := s.pool.Query(ctx, fmt.Sprintf(`select id, name, embedding, bias, coalesce(features->>$1, ''), coalesce(features->>$2, '')
-		from %s order by id collate "C"`, items(r.N).Sanitize()), stockColumn, categoryColumn)
+	rows, err := s.pool.Query(ctx, fmt.Sprintf(`select id, name, embedding, bias, coalesce(features->>$1, ''), coalesce(features->>$2, ''),
+			coalesce((select items from millrace.model_version where n = $3), 0)
+		from %s order by id collate "C"`, items(r.N).Sanitize()), stockColumn, categoryColumn, r.N)
 	if err != nil {
 		return Items{}, err
 	}
 	var id, name, stock, category string
 	var embedding pgvector.Vector
 	var bias float32
-	_, err = pgx.ForEachRow(rows, []any{&id, &name, &embedding, &bias, &stock, &category}, func() error {
+	var count int
+	_, err = pgx.ForEachRow(rows, []any{&id, &name, &embedding, &bias, &stock, &category, &count}, func() error {
+		if list.IDs == nil {
+			list.grow(count, len(embedding.Slice()), stockColumn != "", categoryColumn != "")
+		}
 		list.IDs, list.Names = append(list.IDs, id), append(list.Names, name)
 		list.Embeddings, list.Bias = append(list.Embeddings, embedding.Slice()...), append(list.Bias, bias)
 		if stockColumn != "" {
@@ -54,6 +59,18 @@ func (s *Store) readItems(ctx context.Context, r Reference, stockColumn, categor
 	return list, err
 }
 
+// grow makes room for n items: a list that grows as it is read takes more than twice its size in between.
+func (l *Items) grow(n, dimension int, stock, category bool) {
+	l.IDs, l.Names = make([]string, 0, n), make([]string, 0, n)
+	l.Embeddings, l.Bias = make([]float32, 0, n*dimension), make([]float32, 0, n)
+	if stock {
+		l.Stock = make([]string, 0, n)
+	}
+	if category {
+		l.Category = make([]string, 0, n)
+	}
+}
+
 // Cooccurrences reads which of a version's n items follow which in sessions, of a model that has them.
 func (s *Store) Cooccurrences(ctx context.Context, r Reference, n int) (*cooccurrence.Table, error) {
 	table, err := tried(ctx, s, func() (*cooccurrence.Table, error) { return s.readCooccurrences(ctx, r, n) })
@@ -64,7 +81,8 @@ func (s *Store) Cooccurrences(ctx context.Context, r Reference, n int) (*cooccur
 }
 
 func (s *Store) readCooccurrences(ctx context.Context, r Reference, n int) (*cooccurrence.Table, error) {
-	rows, err := s.pool.Query(ctx, fmt.Sprintf(`select item, others, strengths from %s order by item`, cooccurrences(r.N).Sanitize()))
+	rows, err := s.pool.Query(ctx, fmt.Sprintf(`select item, others, strengths, (select sum(cardinality(others)) from %[1]s) from %[1]s order by item`,
+		cooccurrences(r.N).Sanitize()))
 	if err != nil {
 		return nil, err
 	}
@@ -72,7 +90,11 @@ func (s *Store) readCooccurrences(ctx context.Context, r Reference, n int) (*coo
 	var item int32
 	var others []int32
 	var strengths []float32
-	_, err = pgx.ForEachRow(rows, []any{&item, &others, &strengths}, func() error {
+	var all int
+	_, err = pgx.ForEachRow(rows, []any{&item, &others, &strengths, &all}, func() error {
+		if table.Len() == 0 {
+			table.Grow(n, all)
+		}
 		for table.Len() < int(item) {
 			if err := table.Append(nil, nil); err != nil {
 				return err
