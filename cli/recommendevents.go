@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -106,7 +107,7 @@ func (f eventSource) serving(ctx context.Context, store *vectorstore.Store) (*ac
 	if err != nil {
 		return nil, nil, err
 	}
-	serving, err := activemodel.New(store, shop, activemodel.MemoryBudget()).Serving(ctx)
+	serving, err := activemodel.New(store, shop, math.MaxInt64).Serving(ctx)
 	return serving, shop, err
 }
 

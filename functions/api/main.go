@@ -44,7 +44,7 @@ func main() {
 			return nil, err
 		}
 		a := &api{
-			names: shop.Event, models: activemodel.New(store, shop, activemodel.MemoryBudget()), store: store,
+			names: shop.Event, models: activemodel.New(store, shop, activemodel.BoundMemory()), store: store,
 			stream: kinesis.NewFromConfig(cloud), streamName: cfg.Stream,
 			now: time.Now, wait: delivery.Wait, random: rand.Float64,
 		}

@@ -47,7 +47,7 @@ func main() {
 			return nil, err
 		}
 		r := &recommender{
-			names: shop.Event, models: activemodel.New(store, shop, activemodel.MemoryBudget()), activity: store,
+			names: shop.Event, models: activemodel.New(store, shop, activemodel.BoundMemory()), activity: store,
 			records:    delivery.New(firehose.NewFromConfig(cloud), cfg.Stream, delivery.Wait, rand.Float64),
 			quarantine: lake.NewBucket(cloud, cfg.Bucket),
 			metrics:    metrics.New(os.Stdout, time.Now), now: time.Now,

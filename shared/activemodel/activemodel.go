@@ -58,7 +58,7 @@ func (c *Cache) read(ctx context.Context, now vectorstore.Reference, budget int6
 	if err != nil {
 		return nil, err
 	}
-	needed := need(items, now.Dimension, encoder.Blend > 0)
+	needed := Need(items, now.Dimension, encoder.Blend > 0)
 	m := &Model{Version: now.Version, Users: func(ctx context.Context, ids []string) (map[string]*recommend.User, error) {
 		return c.users(ctx, now, ids)
 	}}
