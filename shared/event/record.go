@@ -73,13 +73,15 @@ func free(name string, taken map[string]bool, copies map[string]int) string {
 // the record needs for itself is renamed. itemField is the dataset's name of an item in an event.
 func (e Event) AppendRecord(dst []byte, itemField string, a Answer) ([]byte, error) {
 	line := bytes.NewBuffer(dst)
+	names := json.NewEncoder(line)
+	names.SetEscapeHTML(false) // six bytes for a < would make a large line too large
 	taken := map[string]bool{
 		recommendedItems: true, similarItems: true, eventID: true, recommendationID: true,
 		modelVersion: true, variant: true, strategy: true, generatedAt: true,
 	}
 	copies := map[string]int{}
 	for _, f := range e.fields {
-		if err := appendField(line, free(f.name, taken, copies), f.value); err != nil {
+		if err := appendField(line, names, free(f.name, taken, copies), f.value); err != nil {
 			return dst, err
 		}
 	}
@@ -104,7 +106,7 @@ func (e Event) AppendRecord(dst []byte, itemField string, a Answer) ([]byte, err
 	} {
 		value, err := json.Marshal(f.value)
 		if err == nil {
-			err = appendField(line, f.name, value)
+			err = appendField(line, names, f.name, value)
 		}
 		if err != nil {
 			return dst, fmt.Errorf("record of event %s: %s: %w", a.Lineage.EventID, f.name, err)
@@ -114,14 +116,12 @@ func (e Event) AppendRecord(dst []byte, itemField string, a Answer) ([]byte, err
 	return line.Bytes(), nil
 }
 
-func appendField(line *bytes.Buffer, name string, value json.RawMessage) error {
+func appendField(line *bytes.Buffer, names *json.Encoder, name string, value json.RawMessage) error {
 	if b := line.Bytes(); len(b) == 0 || b[len(b)-1] == '\n' {
 		line.WriteByte('{')
 	} else {
 		line.WriteByte(',')
 	}
-	names := json.NewEncoder(line)
-	names.SetEscapeHTML(false) // six bytes for a < would make a large line too large
 	if err := names.Encode(name); err != nil {
 		return err
 	}
