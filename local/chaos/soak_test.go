@@ -67,7 +67,7 @@ func TestAProcessThatWorksForLongGrowsInNothing(t *testing.T) {
 	slope := slopeOf(at, memory)
 	growth := slope * (at[len(at)-1] - at[0])
 	_, verdict := s.rest(t, time.Minute)
-	t.Logf("%v: %d events, %d models; resident memory %.1f MB, slope %+.3f MB an hour; %d goroutines then %d, %d sockets then %d; %v",
+	t.Logf("figures: %v: %d events, %d models; resident memory %.1f MB, slope %+.3f MB an hour; %d goroutines then %d, %d sockets then %d; %v",
 		duration, n, s.models, memory[len(memory)-1]/1e6, slope*3600/1e6, goroutines, goroutinesAfter, sockets, socketsAfter, verdict)
 	require.False(t, verdict.Broken(), "%v\n%v", verdict, verdict.Examples)
 	require.Less(t, growth, float64(mostGrowth), "resident memory grows")

@@ -1,5 +1,5 @@
-// Package gotest shows what `go test -json` reports as `go test` shows it, and skipped tests with their reason besides: `go test`
-// tells of those only with -v, which drowns them.
+// Package gotest shows what `go test -json` reports as `go test` shows it, and besides skipped tests with their reason, and the seeds and
+// figures of those that passed: `go test` tells of them only with -v, which drowns them.
 package gotest
 
 import (
@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"regexp"
 	"strings"
 )
 
@@ -27,7 +28,10 @@ type event struct {
 
 type test struct{ pkg, name string }
 
-// Show reads the report to its end; verbosely, it also shows what tests that passed have said. A line that is no report, as of a program that go test starts, is shown as it is.
+// figures are what a test logs that its reader wants to know of though it passed: what it drew its input from, and what it measured.
+var figures = regexp.MustCompile(`^ +\S+_test\.go:\d+: (seed\b.*|figures: .*)`)
+
+// Show reads the report to its end; verbosely, it also shows all that tests that passed have said. A line that is no report, as of a program that go test starts, is shown as it is.
 func Show(report io.Reader, out io.Writer, verbose bool) (Summary, error) {
 	var s Summary
 	said := map[test][]string{} // of tests that have not ended
@@ -55,10 +59,10 @@ func Show(report io.Reader, out io.Writer, verbose bool) (Summary, error) {
 			said[t] = append(said[t], e.Output)
 		case e.Action == "pass" && e.Test != "":
 			s.Passed++
-			if verbose {
-				err = write(out, said, t, err)
+			if !verbose {
+				said[t] = measured(t, said[t])
 			}
-			delete(said, t)
+			err = write(out, said, t, err)
 		case e.Action == "skip" && e.Test != "":
 			s.Skipped++
 			err = write(out, said, t, err)
@@ -80,6 +84,16 @@ func Show(report io.Reader, out io.Writer, verbose bool) (Summary, error) {
 			return s, err
 		}
 	}
+}
+
+// measured leaves of what a test said its figures, each with its name.
+func measured(t test, said []string) (lines []string) {
+	for _, line := range said {
+		if found := figures.FindStringSubmatch(line); found != nil {
+			lines = append(lines, fmt.Sprintf("    %s: %s\n", t.name, found[1]))
+		}
+	}
+	return lines
 }
 
 // write shows what a test said, without the lines that say only that it runs. An error that is there already wins.

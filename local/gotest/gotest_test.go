@@ -46,6 +46,26 @@ func TestFails(t *testing.T)   { t.Run("deep", func(t *testing.T) { t.Error("it 
 	require.NotContains(t, out.String(), "=== RUN")
 }
 
+func TestSeedsAndFiguresOfPassesAreShown(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	_, err := gotest.Show(bytes.NewReader(report(t, `package m
+
+import "testing"
+
+func TestPasses(t *testing.T) {
+	t.Logf("seed %d", 4)
+	t.Log("seedless, and no figures: 1")
+	t.Run("deep", func(t *testing.T) { t.Parallel(); t.Log("figures: p99 2 ms\nand more") })
+	t.Run("deeper", func(t *testing.T) { t.Parallel(); t.Log("seed 5: lost=0") })
+}
+`)), &out, false)
+	require.NoError(t, err)
+	lines := strings.Split(out.String(), "\n")
+	require.ElementsMatch(t, []string{"    TestPasses: seed 4", "    TestPasses/deep: figures: p99 2 ms", "    TestPasses/deeper: seed 5: lost=0"}, lines[:len(lines)-2], out.String())
+	require.Contains(t, lines[len(lines)-2], "ok  \texample.com/m\t")
+}
+
 func TestVerboselyPassesAreShownToo(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer

@@ -46,7 +46,10 @@ func TestAThousandFlippedBitsAndAHundredCutsAreRefused(t *testing.T) {
 	require.NoError(t, err)
 	key := b.publish(t, "2", lake.Candidate)
 	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
+	flips, cuts, whole := 0, 0, 0 // refused
+	defer func() {
+		t.Logf("seed %d: %d flipped bits and %d cuts refused, %d of them by a whole load", seed, flips, cuts, whole)
+	}()
 	random := rand.New(rand.NewPCG(seed, 0))
 	files := []string{model.ItemsFile, model.UsersFile, model.EncoderFile, model.MetricsFile, model.InteractionsFile, model.CooccurrencesFile}
 	for n := range 1100 {
@@ -61,8 +64,14 @@ func TestAThousandFlippedBitsAndAHundredCutsAreRefused(t *testing.T) {
 		})
 		if n%10 == 0 { // all the way to the database
 			require.Contains(t, b.refuses(t, key), file)
+			whole++
 		} else {
 			require.ErrorIs(t, b.read(key), lake.ErrStale)
+		}
+		if n >= 1000 {
+			cuts++
+		} else {
+			flips++
 		}
 		undo()
 	}

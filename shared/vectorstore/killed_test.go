@@ -217,6 +217,6 @@ func TestALoaderThatIsKilledAtAnyStatementLeavesTheActiveVersionAndNoTables(t *t
 		require.Len(t, b.tables(t), 5, stage)
 		t.Logf("killed after message %d: %.60s", n, strings.Join(strings.Fields(stage), " "))
 	}
-	t.Logf("%d kills, %d of them after the commit was sent", kills, committed)
+	t.Logf("figures: %d kills, %d of them after the commit was sent", kills, committed)
 	require.Greater(t, kills, 10)
 }

@@ -106,8 +106,8 @@ func TestAHundredSwapsUnderReadersMixNothing(t *testing.T) {
 	p := func(list []time.Duration, share float64) time.Duration {
 		return list[int(share*float64(len(list)-1))].Round(10 * time.Microsecond)
 	}
-	t.Logf("calm: %d batches, p50 %v, p99 %v, longest %v", len(calm), p(calm, .5), p(calm, .99), p(calm, 1))
-	t.Logf("100 swaps: %d batches, p50 %v, p99 %v, longest %v; 0 errors, 0 mixed, %d resolved anew", len(busy), p(busy, .5), p(busy, .99), p(busy, 1), again)
+	t.Logf("figures: calm: %d batches, p50 %v, p99 %v, longest %v", len(calm), p(calm, .5), p(calm, .99), p(calm, 1))
+	t.Logf("figures: 100 swaps: %d batches, p50 %v, p99 %v, longest %v; 0 errors, 0 mixed, %d resolved anew", len(busy), p(busy, .5), p(busy, .99), p(busy, 1), again)
 	active, err := b.store.Active(b.ctx)
 	require.NoError(t, err)
 	require.Equal(t, "0101-abc", active.Version)
