@@ -3,13 +3,11 @@ package vectorstore_test
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"fmt"
-	"io"
-	"net"
-	"net/url"
 	"os"
 	"os/exec"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -17,11 +15,15 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/millrace/millrace/shared/postgrestest"
 	"github.com/millrace/millrace/shared/vectorstore"
 )
 
-// loaderURL makes the test's program a loader of run 2 into that database: what is killed is a process of its own.
-const loaderURL = "MILLRACE_TEST_LOADER_URL"
+// loaderURL makes the test's program a loader of the run into that database: what is killed is a process of its own.
+const (
+	loaderURL = "MILLRACE_TEST_LOADER_URL"
+	loaderRun = "MILLRACE_TEST_LOADER_RUN"
+)
 
 func TestMain(m *testing.M) {
 	at := os.Getenv(loaderURL)
@@ -33,7 +35,7 @@ func TestMain(m *testing.M) {
 		err = store.Migrate(context.Background())
 	}
 	if err == nil {
-		_, err = store.LoadIndexed(context.Background(), killed(), 100, .95)
+		_, err = store.LoadIndexed(context.Background(), killed(os.Getenv(loaderRun)), 100, .95)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -42,11 +44,11 @@ func TestMain(m *testing.M) {
 	os.Exit(0)
 }
 
-// killed is the model whose loaders are killed: with users, co-occurrences and an index.
-func killed() vectorstore.Model {
-	m := large("2")
+// killed is a model whose loaders are killed: with users, co-occurrences and an index, and as many items as its run says.
+func killed(run string) vectorstore.Model {
+	m := large(run)
 	all := m.Items
-	m.ItemCount = 300
+	m.ItemCount, _ = strconv.ParseInt(run, 10, 64)
 	m.Items = func(yield func(vectorstore.Entity, error) bool) {
 		left := m.ItemCount
 		for e, err := range all {
@@ -63,98 +65,17 @@ func killed() vectorstore.Model {
 	return m
 }
 
-// wire passes bytes between a loader and PostgreSQL and sees the loader's messages.
-type wire struct {
-	listener net.Listener
-	server   string
-	// sees is told each statement, and each copied block, after it was passed on and before the server's answer is. True cuts the wire.
-	sees        func(statement string) bool
-	cut, killed chan struct{}
-	once        sync.Once
-}
-
-func newWire(t *testing.T, database string, sees func(string) bool) (*wire, string) {
-	at, err := url.Parse(database)
-	require.NoError(t, err)
-	w := &wire{server: at.Host, sees: sees, cut: make(chan struct{}), killed: make(chan struct{})}
-	w.listener, err = net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	t.Cleanup(func() { w.listener.Close() })
-	at.Host = w.listener.Addr().String()
-	go func() {
-		for {
-			loader, err := w.listener.Accept()
-			if err != nil {
-				return
-			}
-			go w.pass(loader)
-		}
-	}()
-	return w, at.String()
-}
-
-func (w *wire) pass(loader net.Conn) {
-	defer loader.Close()
-	server, err := net.Dial("tcp", w.server)
-	if err != nil {
-		return
-	}
-	defer server.Close()
-	go func() {
-		_, _ = io.Copy(loader, server)
-		loader.Close()
-	}()
-	header := make([]byte, 5)
-	if _, err := io.ReadFull(loader, header[:4]); err != nil { // the startup message has no type
-		return
-	}
-	message := make([]byte, binary.BigEndian.Uint32(header)-4)
-	if _, err := io.ReadFull(loader, message); err != nil {
-		return
-	}
-	_, _ = server.Write(append(header[:4:4], message...))
-	for {
-		if _, err := io.ReadFull(loader, header); err != nil {
-			return
-		}
-		message := make([]byte, binary.BigEndian.Uint32(header[1:])-4)
-		if _, err := io.ReadFull(loader, message); err != nil {
-			return
-		}
-		if _, err := server.Write(append(bytes.Clone(header), message...)); err != nil {
-			return
-		}
-		statement := ""
-		switch header[0] { // https://www.postgresql.org/docs/current/protocol-message-formats.html
-		case 'Q':
-			statement, _, _ = strings.Cut(string(message), "\x00")
-		case 'P': // after the name of the statement
-			statement, _, _ = strings.Cut(string(message[bytes.IndexByte(message, 0)+1:]), "\x00")
-		case 'd', 'c', 'E':
-			statement = map[byte]string{'d': "copied rows", 'c': "end of copied rows", 'E': "execute"}[header[0]]
-		}
-		if statement != "" && w.sees(statement) {
-			w.once.Do(func() { close(w.cut) })
-			<-w.killed // the loader meets its end waiting, not an error
-			return
-		}
-	}
-}
-
-// loadAndKill starts a loader and kills it after its n-th message, whose effect the server may have had. It returns what that said; "" if the
+// runLoader starts a loader and kills it after the first message of which sees says so, whose effect the server may have had. False is that the
 // loader was done before.
-func loadAndKill(t *testing.T, database string, n int) string {
+func runLoader(t *testing.T, database, run string, sees func(message) bool) (killed bool) {
 	var mutex sync.Mutex
-	seen, last := 0, ""
-	w, through := newWire(t, database, func(statement string) bool {
+	w, through := newWire(t, database, func(m message) bool {
 		mutex.Lock()
 		defer mutex.Unlock()
-		seen++
-		last = statement
-		return seen == n
+		return sees(m)
 	})
 	loader := exec.CommandContext(t.Context(), os.Args[0])
-	loader.Env = append(os.Environ(), loaderURL+"="+through)
+	loader.Env = append(os.Environ(), loaderURL+"="+through, loaderRun+"="+run)
 	var said bytes.Buffer
 	loader.Stderr = &said
 	require.NoError(t, loader.Start())
@@ -163,60 +84,144 @@ func loadAndKill(t *testing.T, database string, n int) string {
 	select {
 	case err := <-done:
 		require.NoError(t, err, said.String())
-		return ""
+		return false
 	case <-w.cut:
 		require.NoError(t, loader.Process.Kill())
 		<-done
 		close(w.killed)
+		return true
 	}
-	mutex.Lock()
-	defer mutex.Unlock()
-	return last
+}
+
+// point is a message to kill a loader at: so many of its kind were before.
+type point struct {
+	kind   string
+	before int
+}
+
+func everyMessage() bool { return os.Getenv("MILLRACE_KILL_EVERY") == "1" }
+
+// points are the first messages of each kind among those from the given one on; with MILLRACE_KILL_EVERY=1 all messages.
+func points(said []message, from int) (list []point) {
+	before, met := map[string]int{}, map[string]bool{}
+	for n, m := range said {
+		kind := m.kind()
+		// What is parsed has no effect yet.
+		if everyMessage() || n >= from && m.does != "parse" && !met[kind] {
+			met[kind], list = true, append(list, point{kind, before[kind]})
+		}
+		before[kind]++
+	}
+	return list
+}
+
+func (p point) kill(t *testing.T, database, run string) {
+	before := -1
+	require.True(t, runLoader(t, database, run, func(m message) bool {
+		if m.kind() == p.kind {
+			before++
+		}
+		return before == p.before
+	}), "%v is not said again", p)
+}
+
+// listen returns what a loader says that is left alone, and how much of it is the migration.
+func listen(t *testing.T, database, run string) (said []message, migration int) {
+	require.False(t, runLoader(t, database, run, func(m message) bool {
+		said = append(said, m)
+		return false
+	}))
+	return said, 1 + slices.IndexFunc(said, func(m message) bool { return m.statement == "commit" })
+}
+
+// rest waits until no connection does anything: the server notices at its next word to a loader that is gone.
+func (b bundle) rest(t *testing.T) {
+	require.Eventually(t, func() bool {
+		return b.column(t, `select count(*)::text from pg_stat_activity where datname = current_database() and application_name = 'millrace' and state <> 'idle'`)[0] == "0"
+	}, time.Minute, 20*time.Millisecond)
+}
+
+// requireKinds wants a point at a message that begins with each of the texts.
+func requireKinds(t *testing.T, list []point, texts ...string) {
+	for _, text := range texts {
+		require.True(t, slices.ContainsFunc(list, func(p point) bool { return strings.HasPrefix(p.kind, text) }), "none at %s: %v", text, list)
+	}
 }
 
 func TestALoaderThatIsKilledAtAnyStatementLeavesTheActiveVersionAndNoTables(t *testing.T) {
 	t.Parallel()
-	// All statements take a minute: every fifth is killed at, another one each time; all of them with MILLRACE_KILL_EVERY=1.
-	every, from := 5, 1+int(time.Now().UnixNano()%5)
-	if os.Getenv("MILLRACE_KILL_EVERY") == "1" {
-		every, from = 1, 1
-	}
-	t.Logf("seed: from statement %d", from)
-	kills, committed := 0, 0
-	for n := from; ; n += every {
-		b := setup(t)
-		b.load(t, "0")
-		before := b.load(t, "1")
-		stage := loadAndKill(t, b.url, n)
-		if stage == "" {
-			break
-		}
-		kills++
-		// The server notices at its next word to the loader.
-		require.Eventually(t, func() bool {
-			return b.column(t, `select count(*)::text from pg_stat_activity where datname = current_database() and application_name = 'millrace' and state <> 'idle'`)[0] == "0"
-		}, time.Minute, 20*time.Millisecond)
-		active, err := b.store.Active(b.ctx)
-		require.NoError(t, err)
-		want := []int{4}
-		if active != before { // the end of the transaction was on its way
-			require.Equal(t, "2-abc", active.Version, stage)
-			want, committed = []int{7, 6, 5}, committed+1 // as many as it had not dropped yet
-		}
-		require.Contains(t, want, len(b.tables(t)), stage)
-		list, err := b.store.Items(b.ctx, active, "", "")
-		require.NoError(t, err, stage)
-		require.Len(t, list.IDs, map[bool]int{true: 2, false: 300}[active == before], stage)
-
-		_, err = b.store.LoadIndexed(b.ctx, killed(), 100, .95) // the same again
-		require.NoError(t, err, stage)
+	b := setup(t)
+	run := 300
+	_, err := b.store.LoadIndexed(b.ctx, killed(fmt.Sprint(run)), 100, .95)
+	require.NoError(t, err)
+	run++
+	_, err = b.store.LoadIndexed(b.ctx, killed(fmt.Sprint(run)), 100, .95)
+	require.NoError(t, err)
+	run++
+	said, migration := listen(t, b.url, fmt.Sprint(run))
+	list := points(said, migration)
+	requireKinds(t, list, "begin", "execute select pg_advisory_xact_lock", "execute insert into millrace.model_version", `create table "millrace"."item_v"`, `copy "millrace"."item_v"`,
+		`rows of copy "millrace"."item_v"`, `end of copy "millrace"."user_v"`, `alter table "millrace"."item_v" add`, `analyze "millrace"."item_v"`, `create table "millrace"."cooccurrence_v"`,
+		`create index on "millrace"."item_v" using hnsw`, "execute select array(select", "execute select sum(pg_prewarm", "execute update millrace.active_model", "commit", `drop table "millrace"."item_v"`)
+	active, err := b.store.Active(b.ctx)
+	require.NoError(t, err)
+	committed := 0
+	for _, p := range list { // one after the other in one database: a crash may follow a crash
+		run++
+		before, version := active, fmt.Sprintf("%d-abc", run)
+		p.kill(t, b.url, fmt.Sprint(run))
+		b.rest(t)
 		active, err = b.store.Active(b.ctx)
 		require.NoError(t, err)
-		require.Equal(t, "2-abc", active.Version, stage)
-		require.Equal(t, []string{"active", "retired", "retired"}, b.column(t, `select state from millrace.model_version order by state`), stage)
-		require.Len(t, b.tables(t), 5, stage)
-		t.Logf("killed after message %d: %.60s", n, strings.Join(strings.Fields(stage), " "))
+		tables, items := []int{6}, run-1
+		if active != before { // the end of the transaction was on its way
+			require.Equal(t, version, active.Version, p)
+			tables, items = []int{9, 8, 7, 6}, run // as many as it had not dropped yet
+			committed++
+		}
+		require.Contains(t, tables, len(b.tables(t)), p)
+		found, err := b.store.Items(b.ctx, active, "", "")
+		require.NoError(t, err, p)
+		require.Len(t, found.IDs, items, p)
+
+		_, err = b.store.LoadIndexed(b.ctx, killed(fmt.Sprint(run)), 100, .95) // the same again
+		require.NoError(t, err, p)
+		active, err = b.store.Active(b.ctx)
+		require.NoError(t, err)
+		require.Equal(t, version, active.Version, p)
+		require.Equal(t, []string{"active 1", fmt.Sprint("retired ", run-300)}, b.column(t, `select state || ' ' || count(*) from millrace.model_version group by state order by state`), p)
+		require.Len(t, b.tables(t), 6, p)
+		t.Logf("killed at %q after %d such", p.kind, p.before)
 	}
-	t.Logf("figures: %d kills, %d of them after the commit was sent", kills, committed)
-	require.Greater(t, kills, 10)
+	t.Logf("figures: %d kills in loads of %d messages, %d of them after the commit was sent", len(list), len(said), committed)
+	require.Positive(t, committed)
+}
+
+func TestALoaderThatIsKilledAtAnyStatementOfTheMigrationLeavesADatabaseThatCanBeMigrated(t *testing.T) {
+	t.Parallel()
+	b := bundle{ctx: t.Context(), url: postgrestest.Database(t)}
+	said, migration := listen(t, b.url, "300")
+	said = said[:migration]
+	list := points(said, 0)
+	requireKinds(t, list, "begin", "execute select pg_advisory_xact_lock", "create extension if not exists vector", "create schema if not exists", "create table millrace.model_version",
+		"create table millrace.activation", "do $$ begin", "create table millrace.experiment", "alter table millrace.model_version", "execute insert into millrace.schema_migration", "commit")
+	const migrations = `select count(*)::text from millrace.schema_migration`
+	all := b.column(t, migrations)
+	committed := 0
+	for _, p := range list {
+		postgrestest.Exec(t, b.url, `drop schema millrace cascade; drop extension vector cascade; drop extension if exists pg_prewarm`)
+		p.kill(t, b.url, "300")
+		b.rest(t)
+		if b.column(t, `select (to_regnamespace('millrace') is not null)::text`)[0] == "true" {
+			require.Equal(t, all, b.column(t, migrations), p)
+			committed++
+		}
+		b.store = open(t, b.url)
+		require.NoError(t, b.store.Migrate(b.ctx), p) // the same again
+		require.Equal(t, all, b.column(t, migrations), p)
+		b.load(t, "1")
+		b.store.Close()
+		t.Logf("killed at %q after %d such", p.kind, p.before)
+	}
+	t.Logf("figures: %d kills in migrations of %d messages, %d of them after the commit was sent", len(list), len(said), committed)
 }
