@@ -227,9 +227,9 @@ func TestFilteredListsAreFullWheneverEnoughItemsExist(t *testing.T) {
 			}
 			slices.Sort(r.User.Bought)
 		}
-		allowed := func(row int) bool {
+		forSale := func(row int) bool {
 			x, err := strconv.ParseFloat(strings.TrimSpace(stock[row]), 64)
-			return !hidden[row] && !(err == nil && x <= 0)
+			return err != nil || x > 0
 		}
 		// Brute force: the scores of everything come from a shop without rules.
 		free := modelOf(t, n, plain, func(*recommend.Catalog, *features.Encoder) {})
@@ -243,7 +243,7 @@ func TestFilteredListsAreFullWheneverEnoughItemsExist(t *testing.T) {
 			row, err := strconv.Atoi(item.ID[1:])
 			require.NoError(t, err)
 			c := category[row]
-			if len(want) == limit || !allowed(row) || c != "" && count[c] == 2 {
+			if len(want) == limit || hidden[row] || !forSale(row) || c != "" && count[c] == 2 {
 				continue
 			}
 			count[c]++
@@ -256,11 +256,18 @@ func TestFilteredListsAreFullWheneverEnoughItemsExist(t *testing.T) {
 			got = append(got, item.ID)
 		}
 		require.Equal(t, want, got)
+		others := 0 // that may be similar to the seed
+		for row := range n {
+			if a.Seed != "" && a.Seed != fmt.Sprintf("i%02d", row) && forSale(row) {
+				others++
+			}
+		}
+		require.Len(t, a.Similar, min(limit, others))
 		for _, near := range a.Similar {
 			row, err := strconv.Atoi(near.ID[1:])
 			require.NoError(t, err)
-			x, err := strconv.ParseFloat(strings.TrimSpace(stock[row]), 64)
-			require.False(t, err == nil && x <= 0, "nobody can buy it")
+			require.NotEqual(t, a.Seed, near.ID)
+			require.True(t, forSale(row), "nobody can buy it")
 		}
 	})
 }
