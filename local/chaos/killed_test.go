@@ -17,7 +17,7 @@ import (
 func TestKilledAtAnySideEffectTheRecommenderLosesAndDoublesNothing(t *testing.T) {
 	t.Parallel()
 	seed := number(t, "CHAOS_SEED", rand.Uint64N(1_000_000))
-	times := int(number(t, "CHAOS_KILLS", 2))
+	times := int(number(t, "CHAOS_KILLS", 50))
 	path := bootstrap(t)
 	for _, point := range []struct {
 		name string
