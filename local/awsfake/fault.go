@@ -26,6 +26,7 @@ type Faults struct {
 	random *rand.Rand
 	fault  Fault
 	share  float64
+	met    int
 
 	before, after func()
 }
@@ -40,6 +41,13 @@ func (f *Faults) Set(fault Fault, share float64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.fault, f.share = fault, share
+}
+
+// Met is how many requests have met a fault.
+func (f *Faults) Met() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.met
 }
 
 // On lets before be called when a request has arrived, and after when it is done but not answered; nil is for neither.
@@ -59,6 +67,7 @@ func (f *Faults) next() Fault {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.random.Float64() < f.share {
+		f.met++
 		return f.fault
 	}
 	return None

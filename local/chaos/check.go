@@ -17,6 +17,10 @@ type Sent struct {
 	N     int    // unique, and in the event's field "n"
 	User  string // "" if the event has none
 	Valid bool
+
+	Session  string
+	Items    string    // each as its id, its quantity and whether it is in the cart, oldest first, with ", " between
+	From, To time.Time // it arrived in between
 }
 
 // Activation is when a model version became active: the call that did it had returned.
@@ -26,7 +30,18 @@ type Activation struct {
 }
 
 // Remembered is a row of a user's activity.
-type Remembered struct{ User, EventID string }
+type Remembered struct {
+	User, EventID, Session string
+	At                     time.Time
+	Items                  string // as in Sent
+}
+
+// clock is how far a time of arrival may be off: events have it in milliseconds, as a fraction of a second.
+const clock = 2 * time.Millisecond
+
+func (r Remembered) is(s Sent) bool {
+	return r.User == s.User && r.Session == s.Session && r.Items == s.Items && !r.At.Before(s.From.Add(-clock)) && !r.At.After(s.To.Add(clock))
+}
 
 // Outcome is all that is left when everything has come to rest.
 type Outcome struct {
@@ -87,8 +102,8 @@ func Check(o Outcome) (v Verdict) {
 	remembered := map[string]bool{}
 	for _, r := range o.Activity {
 		s, known := sent[r.EventID]
-		if !known || !s.Valid || s.User == "" || s.User != r.User {
-			v.blame(&v.Phantom, "user %s remembers event %s, which was sent as %+v", r.User, r.EventID, s)
+		if !known || !s.Valid || s.User == "" || !r.is(s) {
+			v.blame(&v.Phantom, "an event is remembered as %+v, which was sent as %+v", r, s)
 		}
 		if remembered[r.EventID] {
 			v.blame(&v.Duplicates, "event %s is remembered twice", r.EventID)

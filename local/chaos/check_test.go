@@ -39,8 +39,8 @@ func (f *faulty) invoke(_ context.Context, event []byte) ([]byte, error) {
 	}
 	for _, r := range batch.Records {
 		var e struct {
-			N    int
-			User string
+			N                   int
+			User, Session, Item string
 		}
 		if json.Unmarshal(r.Kinesis.Data, &e) != nil {
 			if f.fault != "forgets what is bad" {
@@ -49,6 +49,7 @@ func (f *faulty) invoke(_ context.Context, event []byte) ([]byte, error) {
 			continue
 		}
 		n, id, recommendation, version, remembered := e.N, r.EventID, r.EventID+version, version, 1
+		activity := chaos.Remembered{User: e.User, EventID: r.EventID, Session: e.Session, At: r.Kinesis.ApproximateArrivalTimestamp.Time, Items: e.Item + " 1 false"}
 		odd := n%7 == 3
 		switch {
 		case odd && f.fault == "loses an answer":
@@ -67,11 +68,19 @@ func (f *faulty) invoke(_ context.Context, event []byte) ([]byte, error) {
 			remembered = 2
 		case odd && f.fault == "forgets a user's event":
 			remembered = 0
+		case odd && f.fault == "remembers another item":
+			activity.Items = "another 1 false"
+		case odd && f.fault == "remembers another session":
+			activity.Session = ""
+		case odd && f.fault == "remembers another user":
+			activity.User = "another"
+		case odd && f.fault == "remembers another time":
+			activity.At = time.Now()
 		}
 		f.o.Lines = append(f.o.Lines, awsfake.Line{Invocation: trace, Text: fmt.Appendf(nil,
 			`{"n":%d,"event_id":%q,"recommendation_id":%q,"model_version":%q,"recommended_items":[{}]}`+"\n", n, id, recommendation, version)})
 		for range remembered {
-			f.o.Activity = append(f.o.Activity, chaos.Remembered{User: e.User, EventID: r.EventID})
+			f.o.Activity = append(f.o.Activity, activity)
 		}
 	}
 	return nil, nil
@@ -86,6 +95,10 @@ func TestTheCheckerFindsWhatAFaultyRecommenderDoes(t *testing.T) {
 		"forgets a user's event":             func(v chaos.Verdict) *int { return &v.Lost },
 		"invents":                            func(v chaos.Verdict) *int { return &v.Phantom },
 		"gives a repeated event another id":  func(v chaos.Verdict) *int { return &v.Duplicates },
+		"remembers another item":             func(v chaos.Verdict) *int { return &v.Phantom },
+		"remembers another session":          func(v chaos.Verdict) *int { return &v.Phantom },
+		"remembers another user":             func(v chaos.Verdict) *int { return &v.Phantom },
+		"remembers another time":             func(v chaos.Verdict) *int { return &v.Phantom },
 		"remembers twice":                    func(v chaos.Verdict) *int { return &v.Duplicates },
 		"recommends at random":               func(v chaos.Verdict) *int { return &v.Duplicates },
 		"mixes versions":                     func(v chaos.Verdict) *int { return &v.Mixed },
@@ -103,12 +116,12 @@ func TestTheCheckerFindsWhatAFaultyRecommenderDoes(t *testing.T) {
 				OnFailure: func(d eventsource.Discarded) { f.o.GivenUp += len(d.Records) },
 			}
 			for n := range 50 {
-				text, valid := fmt.Appendf(nil, `{"n":%d,"user":"u"}`, n), n%10 != 0
+				text, valid := fmt.Appendf(nil, `{"n":%d,"user":"u","session":"s","item":"i"}`, n), n%10 != 0
 				if !valid {
 					text = []byte("{")
 				}
 				shard, sequence := s.Put("u", text)
-				f.o.Sent = append(f.o.Sent, chaos.Sent{ID: shard + ":" + sequence, N: n, User: "u", Valid: valid})
+				f.o.Sent = append(f.o.Sent, chaos.Sent{ID: shard + ":" + sequence, N: n, User: "u", Valid: valid, Session: "s", Items: "i 1 false", From: time.Now(), To: time.Now()})
 			}
 			ctx, cancel := context.WithCancel(t.Context())
 			stopped := make(chan struct{})
@@ -134,10 +147,10 @@ func TestTheCheckerFindsWhatAFaultyRecommenderDoes(t *testing.T) {
 }
 
 func unique(list []chaos.Remembered) (all []chaos.Remembered) {
-	seen := map[chaos.Remembered]bool{}
+	seen := map[string]bool{}
 	for _, r := range list {
-		if !seen[r] {
-			seen[r], all = true, append(all, r)
+		if key := r.User + " " + r.EventID; !seen[key] {
+			seen[key], all = true, append(all, r)
 		}
 	}
 	return all

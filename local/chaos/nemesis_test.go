@@ -24,77 +24,109 @@ type nemesis struct {
 	did    map[string]int
 }
 
-// rage goes on for a while; what it has broken is whole when it returns.
-func (n *nemesis) rage(t *testing.T, d time.Duration, processes int) {
-	for end := time.Now().Add(d); time.Now().Before(end); {
-		n.sleep(10, 60)
-		switch n.random.IntN(10) {
-		case 0:
-			if n.function.Kill(n.random.IntN(processes)) {
-				n.did["kill -9"]++
+// misfortunes are what a nemesis does, each as often as it is listed; they say whether anybody met them.
+var misfortunes = []struct {
+	name string
+	do   func(n *nemesis, t *testing.T) bool
+}{
+	{"kill -9", (*nemesis).kill},
+	{"pause", (*nemesis).pause},
+	{"partition of PostgreSQL", func(n *nemesis, t *testing.T) bool { return n.partition(t, "PostgreSQL") }},
+	{"partition of Firehose", func(n *nemesis, t *testing.T) bool { return n.partition(t, "Firehose") }},
+	{"partition of S3", func(n *nemesis, t *testing.T) bool { return n.partition(t, "S3") }},
+	{"Firehose fault", func(n *nemesis, _ *testing.T) bool {
+		return n.fault(n.firehose.Faults, awsfake.Throttled, awsfake.Unavailable, awsfake.ResetBefore, awsfake.AcceptedAndReset, awsfake.SomeEntriesFail)
+	}},
+	{"S3 fault", func(n *nemesis, _ *testing.T) bool {
+		return n.fault(n.bucket.Faults, awsfake.Unavailable, awsfake.ResetBefore, awsfake.AcceptedAndReset)
+	}},
+	{"reshard", (*nemesis).reshard},
+	{"swap", func(n *nemesis, t *testing.T) bool { n.swap(t); return true }},
+	{"swap", func(n *nemesis, t *testing.T) bool { n.swap(t); return true }},
+	{"session ended", (*nemesis).endSessions},
+}
+
+// rage goes on for a while, and until each misfortune has had its turn; what it has broken is whole when it returns.
+func (n *nemesis) rage(t *testing.T, d time.Duration) {
+	end := time.Now().Add(d)
+	for round := 0; round == 0 || time.Now().Before(end); round++ {
+		for _, next := range n.random.Perm(len(misfortunes)) {
+			if round > 0 && time.Now().After(end) {
+				return
 			}
-		case 1:
-			n.did["pause"]++
-			n.function.Pause(n.random.IntN(processes), n.between(20, 300))
-		case 2, 3:
-			n.partition(t)
-		case 4:
-			n.did["Firehose fault"]++
-			faults := []awsfake.Fault{awsfake.Throttled, awsfake.Unavailable, awsfake.ResetBefore, awsfake.AcceptedAndReset, awsfake.SomeEntriesFail}
-			n.firehose.Set(faults[n.random.IntN(len(faults))], n.share())
-			n.sleepLonger()
-			n.firehose.Set(awsfake.None, 0)
-		case 5:
-			n.did["S3 fault"]++
-			faults := []awsfake.Fault{awsfake.Unavailable, awsfake.ResetBefore, awsfake.AcceptedAndReset}
-			n.bucket.Set(faults[n.random.IntN(len(faults))], n.share())
-			n.sleepLonger()
-			n.bucket.Set(awsfake.None, 0)
-		case 6:
-			n.did["reshard"]++
-			if open := n.stream.OpenShards(); len(open) < 4 && n.random.IntN(2) == 0 {
-				require.NoError(t, n.stream.Split(open[n.random.IntN(len(open))]))
-			} else if len(open) > 1 {
-				first := n.random.IntN(len(open) - 1)
-				require.NoError(t, n.stream.Merge(open[first], open[first+1]))
+			n.sleep(10, 60)
+			if m := misfortunes[next]; m.do(n, t) {
+				n.did[m.name]++
 			}
-		case 7, 8:
-			n.did["swap"]++
-			n.swap(t)
-		case 9:
-			n.did["session ended"]++
-			n.endSessions(t)
 		}
 	}
 }
 
-// endSessions lets PostgreSQL end, twice, the sessions that are about to remember what users did, as a restart or a failover does.
-func (n *nemesis) endSessions(t *testing.T) {
+func (n *nemesis) kill(*testing.T) bool {
+	return n.one(n.function.Kill)
+}
+
+func (n *nemesis) pause(*testing.T) bool {
+	d := n.between(20, 300)
+	return n.one(func(process int) bool { return n.function.Pause(process, d) })
+}
+
+// one does something to one of the processes that run.
+func (n *nemesis) one(do func(process int) bool) bool {
+	return slices.ContainsFunc(n.random.Perm(processes), do)
+}
+
+// fault lets a service have one of them for a while, and a second longer if nobody has asked it anything.
+func (n *nemesis) fault(of *awsfake.Faults, faults ...awsfake.Fault) bool {
+	before := of.Met()
+	of.Set(faults[n.random.IntN(len(faults))], n.share())
+	n.sleepLonger()
+	for waited := 0; of.Met() == before && waited < 20; waited++ {
+		n.sleep(40, 60)
+	}
+	of.Set(awsfake.None, 0)
+	return of.Met() > before
+}
+
+func (n *nemesis) reshard(t *testing.T) bool {
+	open := n.stream.OpenShards()
+	if len(open) == 1 || len(open) < 4 && n.random.IntN(2) == 0 {
+		require.NoError(t, n.stream.Split(open[n.random.IntN(len(open))]))
+		return true
+	}
+	first := n.random.IntN(len(open) - 1)
+	require.NoError(t, n.stream.Merge(open[first], open[first+1]))
+	return true
+}
+
+// endSessions lets PostgreSQL end, twice or until there is one, the sessions that are about to remember what users did, as a restart or a
+// failover does.
+func (n *nemesis) endSessions(t *testing.T) (ended bool) {
 	connection, err := pgx.Connect(t.Context(), n.database)
 	require.NoError(t, err)
 	_, err = connection.Exec(t.Context(), `begin; lock table millrace.user_activity in exclusive mode`)
 	require.NoError(t, err)
-	for range 2 {
+	for round := 0; round < 2 || !ended && round < 10; round++ {
 		n.sleep(50, 200)
-		_, err = connection.Exec(t.Context(), `select pg_terminate_backend(pid) from pg_locks
+		done, err := connection.Exec(t.Context(), `select pg_terminate_backend(pid) from pg_locks
 			where relation = 'millrace.user_activity'::regclass and not granted and database = (select oid from pg_database where datname = current_database())`)
 		require.NoError(t, err)
+		ended = ended || done.RowsAffected() > 0
 	}
 	_, err = connection.Exec(t.Context(), `commit`)
 	require.NoError(t, err)
 	require.NoError(t, connection.Close(t.Context()))
+	return ended
 }
 
 // partition lets the network to one service misbehave for a moment.
-func (n *nemesis) partition(t *testing.T) {
-	names := slices.Sorted(maps.Keys(n.network))
-	proxy := n.network[names[n.random.IntN(len(names))]]
-	n.did["partition of "+proxy.Name]++
+func (n *nemesis) partition(t *testing.T, service string) bool {
+	proxy := n.network[service]
 	if n.random.IntN(3) == 0 { // nobody listens, and whoever was connected is not
 		proxy.Stop()
 		n.sleep(50, 400)
 		require.NoError(t, proxy.Start())
-		return
+		return true
 	}
 	// After so many bytes the connection is gone: at the login, between two queries, or in the middle of one.
 	bytes := 100 + n.random.IntN(6000)
@@ -111,6 +143,7 @@ func (n *nemesis) partition(t *testing.T) {
 	require.NoError(t, err)
 	n.sleep(50, 400)
 	require.NoError(t, removeToxic(proxy))
+	return true
 }
 
 // removeToxic gives up on connections that do not let go of theirs, as toxiproxy does.

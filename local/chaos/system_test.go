@@ -180,7 +180,8 @@ func (s *system) swap(t *testing.T) {
 
 // put sends the n-th event of the test, of one of 40 users or of nobody, and writes down that it was acknowledged.
 func (s *system) put(n int, user string, valid bool) {
-	text := fmt.Sprintf(`{"n":%d,"session_id":"s-%d","browse_history":[{"product_code":%q,"quantity":"1"}]`, n, n/3, shoptest.Products[n%len(shoptest.Products)])
+	session, first, second := fmt.Sprint("s-", n/3), shoptest.Products[n%len(shoptest.Products)], shoptest.Products[n/2%len(shoptest.Products)]
+	text := fmt.Sprintf(`{"n":%d,"session_id":%q,"browse_history":[{"product_code":%q,"quantity":"%d"},{"product_code":%q,"in_shopping_cart":true}]`, n, session, first, 1+n%3, second)
 	key := "nobody"
 	if user != "" {
 		text += `,"customer_number":` + user
@@ -189,10 +190,14 @@ func (s *system) put(n int, user string, valid bool) {
 	if valid {
 		text += "}"
 	}
+	from := time.Now()
 	shard, sequence := s.stream.Put(key, []byte(text))
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.sent = append(s.sent, chaos.Sent{ID: shard + ":" + sequence, N: n, User: user, Valid: valid})
+	s.sent = append(s.sent, chaos.Sent{
+		ID: shard + ":" + sequence, N: n, User: user, Valid: valid,
+		Session: session, Items: fmt.Sprintf("%s %d false, %s 1 true", first, 1+n%3, second), From: from, To: time.Now(),
+	})
 }
 
 // rest waits until all is done and compares. It takes the system's own answer for done only so far: what is not done then is stuck.
@@ -208,7 +213,9 @@ func (s *system) rest(t *testing.T, patience time.Duration) (chaos.Outcome, chao
 	}
 	connection, err := pgx.Connect(t.Context(), s.database)
 	require.NoError(t, err)
-	rows, err := connection.Query(t.Context(), `select user_id, event_id from millrace.user_activity`)
+	rows, err := connection.Query(t.Context(), `select user_id, event_id, session_id, happened_at,
+		(select string_agg(concat_ws(' ', i->>'item', i->>'quantity', i->>'in_cart'), ', ' order by n) from jsonb_array_elements(items) with ordinality list (i, n))
+		from millrace.user_activity`)
 	require.NoError(t, err)
 	o.Activity, err = pgx.CollectRows(rows, pgx.RowToStructByPos[chaos.Remembered])
 	require.NoError(t, err)

@@ -75,12 +75,14 @@ func (f *Function) answerArrives() (lost bool) {
 // Kill ends the n-th process as kill -9 does, whatever it does at the moment; false if it does not run.
 func (f *Function) Kill(n int) bool { return f.all[n].signal(syscall.SIGKILL) }
 
-// Pause lets the n-th process stand still for a while.
-func (f *Function) Pause(n int, d time.Duration) {
-	if f.all[n].signal(syscall.SIGSTOP) {
-		time.Sleep(d)
-		f.all[n].signal(syscall.SIGCONT)
+// Pause lets the n-th process stand still for a while; false if it does not run.
+func (f *Function) Pause(n int, d time.Duration) bool {
+	if !f.all[n].signal(syscall.SIGSTOP) {
+		return false
 	}
+	time.Sleep(d)
+	f.all[n].signal(syscall.SIGCONT)
+	return true
 }
 
 // Process is the n-th one, nil if it does not run.
