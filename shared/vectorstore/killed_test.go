@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -68,12 +67,8 @@ func killed(run string) vectorstore.Model {
 // runLoader starts a loader and kills it after the first message of which sees says so, whose effect the server may have had. False is that the
 // loader was done before.
 func runLoader(t *testing.T, database, run string, sees func(message) bool) (killed bool) {
-	var mutex sync.Mutex
-	w, through := newWire(t, database, func(m message) bool {
-		mutex.Lock()
-		defer mutex.Unlock()
-		return sees(m)
-	})
+	w, through := newWire(t, database, sees)
+	defer w.wait(t)
 	loader := exec.CommandContext(t.Context(), os.Args[0])
 	loader.Env = append(os.Environ(), loaderURL+"="+through, loaderRun+"="+run)
 	var said bytes.Buffer

@@ -62,11 +62,8 @@ func TestWhatPinsAConnectionIsFound(t *testing.T) {
 func TestEightCallersShareTwoConnectionsThatAProxyMayShareToo(t *testing.T) {
 	t.Parallel()
 	database := postgrestest.Database(t)
-	var mutex sync.Mutex
 	kinds, pins := map[string]bool{}, map[string]string{}
 	w, through := newWire(t, database, func(m message) bool {
-		mutex.Lock()
-		defer mutex.Unlock()
 		kinds[m.kind()] = true
 		if why := pinned(m); why != "" {
 			pins[m.kind()] = why
@@ -150,8 +147,8 @@ func TestEightCallersShareTwoConnectionsThatAProxyMayShareToo(t *testing.T) {
 	_, err = b.store.Promote(b.ctx, killed("302"), vectorstore.Promotion{By: "me", Reason: "better"})
 	require.NoError(t, err)
 	require.NoError(t, b.store.Reject(b.ctx, killed("303"), "worse"))
-	w.mu.Lock()
-	defer w.mu.Unlock()
+	b.store.Close()
+	w.wait(t)
 	t.Logf("figures: %d kinds of messages of 8 callers over at most %d connections", len(kinds), w.most)
 	require.Empty(t, pins)
 	require.Equal(t, 2, w.most)

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -40,7 +41,7 @@ func (m message) kind() string {
 type wire struct {
 	listener net.Listener
 	server   string
-	// sees is told each message after it was passed on and before the server's answer is. True cuts the wire.
+	// sees is told each message, one at a time, after it was passed on and before the server's answer is. True cuts the wire.
 	sees        func(message) bool
 	cut, killed chan struct{}
 	once        sync.Once
@@ -74,6 +75,21 @@ func (w *wire) count(change int) {
 	defer w.mu.Unlock()
 	w.open += change
 	w.most = max(w.most, w.open)
+}
+
+// wait returns when all connections have ended, and all that was said has been seen.
+func (w *wire) wait(t *testing.T) {
+	require.Eventually(t, func() bool {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		return w.open == 0
+	}, time.Minute, time.Millisecond)
+}
+
+func (w *wire) look(m message) (cut bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.sees(m)
 }
 
 func (w *wire) pass(client net.Conn) {
@@ -129,7 +145,7 @@ func (w *wire) pass(client net.Conn) {
 			continue
 		}
 		m.statement = last
-		if w.sees(m) {
+		if w.look(m) {
 			w.once.Do(func() { close(w.cut) })
 			<-w.killed // the program meets its end waiting, not an error
 			return
