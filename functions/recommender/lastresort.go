@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
+	"slices"
 	"time"
 
 	"github.com/millrace/millrace/shared/activemodel"
@@ -32,32 +34,30 @@ func (r *recommender) lastResort(ctx context.Context, valid []shopEvent, down er
 	if len(list) == 0 {
 		return []int{0}, down
 	}
-	var lines [][]byte
-	kept := 0
-	defer func() { r.quarantined(kept) }()
+	var aside []rejection
+	for _, v := range list {
+		if v.event.User != "" {
+			aside = append(aside, rejection{v.origin, notRecorded})
+		}
+	}
+	retry, err := r.putAllAside(ctx, aside, math.MaxInt)
+	down = errors.Join(down, err)
+	list = slices.DeleteFunc(list, func(v shopEvent) bool { return v.record >= retry }) // of what is not kept aside nothing is done
+	if len(list) == 0 {
+		return []int{0}, down
+	}
+	lines := make([][]byte, len(list))
 	for n, v := range list {
-		line, err := r.popular(serving, v)
-		if err == nil && v.event.User != "" {
-			if err = r.putAside(ctx, rejection{v.origin, notRecorded}); err == nil {
-				kept++
-			}
+		if lines[n], err = r.popular(serving, v); err != nil {
+			return []int{0}, errors.Join(down, err)
 		}
-		if err != nil { // of what is not kept aside nothing is done
-			failed, down = []int{n}, errors.Join(down, err)
-			break
-		}
-		lines = append(lines, line)
 	}
-	if len(lines) == 0 {
-		return failed, down
-	}
-	undelivered, err := r.records.Write(ctx, lines)
-	failed = append(undelivered, failed...)
-	if len(failed) == 0 && len(list) < len(valid) {
-		failed = []int{len(list)}
-	}
-	r.count(map[string]int{recommend.Popularity: len(lines)}, len(undelivered))
+	failed, err = r.records.Write(ctx, lines)
+	r.count(map[string]int{recommend.Popularity: len(lines)}, len(failed))
 	slog.ErrorContext(ctx, "the database does not answer: recommended what is popular", "events", len(lines), "error", down)
+	if len(list) < len(valid) {
+		failed = append(failed, len(list))
+	}
 	if len(failed) == 0 {
 		return nil, nil
 	}

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-lambda-go/events"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/millrace/millrace/shared/lake"
 	"github.com/millrace/millrace/shared/quarantine"
@@ -36,6 +37,9 @@ const (
 	maxEvents = 100
 	// Lambda takes 6 MB synchronously; in JSON a payload is a third longer.
 	maxBytes = 4 << 20
+	// So many objects are read or moved at a time: an hour without the database puts aside hundreds of thousands, and S3 takes some milliseconds
+	// for each.
+	objectsAtOnce = 32
 )
 
 // What became of an object.
@@ -74,6 +78,7 @@ type Selection struct {
 }
 
 // Find reads what is selected, in the order of the keys: by day, shard and sequence number. What cannot be read is among it and says why.
+// It is in memory whole.
 func Find(ctx context.Context, store lake.Store, s Selection) ([]*Object, error) {
 	var list []*Object
 	for _, prefix := range s.Prefixes {
@@ -81,14 +86,25 @@ func Find(ctx context.Context, store lake.Store, s Selection) ([]*Object, error)
 		if err != nil {
 			return nil, err
 		}
-		for _, key := range keys {
-			body, err := read(ctx, store, key)
-			if errors.Is(err, lake.ErrNotFound) {
-				continue // another redrive has just moved it
-			} else if err != nil {
-				return nil, err
-			}
-			o := parse(key, body)
+		found := make([]*Object, len(keys))
+		group, reading := errgroup.WithContext(ctx)
+		group.SetLimit(objectsAtOnce)
+		for n, key := range keys {
+			group.Go(func() error {
+				body, err := read(reading, store, key)
+				if errors.Is(err, lake.ErrNotFound) {
+					return nil // another redrive has just moved it
+				} else if err != nil {
+					return err
+				}
+				found[n] = parse(key, body)
+				return nil
+			})
+		}
+		if err := group.Wait(); err != nil {
+			return nil, err
+		}
+		for _, o := range found {
 			if o != nil && (o.Outcome == Unread || !o.Arrived.Before(s.From) && o.Arrived.Before(s.To)) {
 				list = append(list, o)
 			}
@@ -234,14 +250,14 @@ func send(ctx context.Context, store lake.Store, invoke Invoke, parcel []*Object
 			o.Outcome, o.Reason = Failed, "not answered now: look at the recommender's log and send it again"
 		}
 	}
+	var group errgroup.Group
+	group.SetLimit(objectsAtOnce)
 	for _, o := range parcel {
 		if o.Outcome == Waiting {
-			if err := o.settle(ctx, store, name); err != nil {
-				return err
-			}
+			group.Go(func() error { return o.settle(ctx, store, name) })
 		}
 	}
-	return nil
+	return group.Wait()
 }
 
 // settle moves an object that was answered, unless the function has just rejected it anew.
