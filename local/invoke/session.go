@@ -123,7 +123,8 @@ func (s *Session) Invoke(ctx context.Context, function string, event []byte, log
 	cmd := exec.CommandContext(ctx, s.sam.Program, "local", "invoke", function,
 		"--config-file", filepath.Join(s.sam.Root, "samconfig.toml"), "--config-env", "local",
 		"--template", s.template, "--event", eventFile, "--env-vars", environmentFile, "--skip-pull-image")
-	cmd.Dir, cmd.Env = s.sam.Root, s.sam.Environment
+	// 20 seconds, as it waits by itself for a container to start, are too few for a machine that is busy.
+	cmd.Dir, cmd.Env = s.sam.Root, append(slices.Clone(s.sam.Environment), "SAM_CLI_CONTAINER_CONNECTION_TIMEOUT=120")
 	// An interrupt lets the SAM CLI remove its container.
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 10 * time.Second
