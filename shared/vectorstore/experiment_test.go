@@ -280,6 +280,6 @@ func TestAVersionThatIsNeededAgainIsNotDropped(t *testing.T) {
 	require.False(t, gone)
 	now, err := b.store.Serving(b.ctx)
 	require.NoError(t, err)
-	_, err = b.store.Users(b.ctx, now.Control, []string{"103"})
+	_, err = b.store.Items(b.ctx, now.Control, "", "")
 	require.NoError(t, err)
 }
