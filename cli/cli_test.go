@@ -266,6 +266,14 @@ func TestAFailureIsKnownByItsRun(t *testing.T) {
 	require.Empty(t, failure(job, "20261121T020000Z", since))
 }
 
+func TestADirectoryThatIsNotNamedIsRefused(t *testing.T) {
+	t.Parallel()
+	_, err := millrace(t, "partition", "--in", t.TempDir(), "--table", "orders", "--run", "20261122T020000Z", "--out", "")
+	require.EqualError(t, err, "--out is empty")
+	_, err = millrace(t, "inspect", "")
+	require.Error(t, err)
+}
+
 func TestADayIsItsNewestRunWheneverTheNightsBegin(t *testing.T) {
 	t.Parallel()
 	shop, err := dataset.Load("classicmodels")

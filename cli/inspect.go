@@ -108,6 +108,9 @@ func inspectFile(path string, size int64, bar *bar) (f inspectedFile, err error)
 
 // openRows tells the format by the file's first bytes.
 func openRows(file *os.File, size int64) (format string, r rowReader, err error) {
+	if size == 0 {
+		return "", nil, errors.New("is empty")
+	}
 	magic := make([]byte, 4)
 	if _, err := file.ReadAt(magic, 0); err != nil && !errors.Is(err, io.EOF) {
 		return "", nil, err

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"strings"
 
 	"github.com/millrace/millrace/shared/lake"
@@ -57,6 +58,9 @@ func inspectDirectory(ctx context.Context, dir string, bar *bar) (inspectedDirec
 		m, err := inspectMarker(ctx, store, key, bar)
 		if ctx.Err() != nil {
 			return d, ctx.Err()
+		}
+		if errors.Is(err, fs.ErrPermission) { // which says nothing of what lies there
+			return d, err
 		}
 		if err != nil {
 			m = inspectedMarker{Marker: key, Problem: err.Error()}

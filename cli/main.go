@@ -20,6 +20,10 @@ func main() {
 	defer stop()
 	slog.SetLogLoggerLevel(slog.LevelWarn) // what the functions log of their work is nothing for a terminal
 	if err := newCommand().ExecuteContext(ctx); err != nil {
+		if ctx.Err() != nil {
+			fmt.Fprintln(os.Stderr, "millrace: interrupted: nothing is half-published, and the same command may be repeated")
+			os.Exit(1)
+		}
 		fmt.Fprintln(os.Stderr, "millrace:", err)
 		if some := rejectedEvents(0); errors.As(err, &some) {
 			os.Exit(2) // scripts tell it from a failure

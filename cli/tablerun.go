@@ -61,7 +61,7 @@ func (p publication) print(w io.Writer, out string) {
 	fmt.Fprintf(w, "checksum     %s\n", p.Checksum)
 	state := ""
 	if !p.Published {
-		state = " (was there already: nothing was written)"
+		state = " (was there already: nothing was written, nor looked at; millrace inspect does)"
 	}
 	fmt.Fprintf(w, "marker       %s%s\n", filepath.Join(out, filepath.FromSlash(p.Marker)), state)
 }

@@ -89,6 +89,14 @@ func required(cmd *cobra.Command, flags ...string) {
 			panic(err) // a flag that does not exist: a programming error that every test meets
 		}
 	}
+	cmd.PreRunE = func(cmd *cobra.Command, _ []string) error {
+		for _, f := range flags {
+			if flag := cmd.Flag(f); flag.Changed && flag.Value.String() == "" { // a shell's variable that is not set
+				return fmt.Errorf("--%s is empty", f)
+			}
+		}
+		return nil
+	}
 }
 
 func printMetrics(w io.Writer, m model.Metrics) {

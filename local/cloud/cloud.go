@@ -291,6 +291,7 @@ func (c *Cloud) Env() []Variable {
 		{"MYSQL_DSN", c.Addresses.MySQLDSN},
 		{"POSTGRES_URL", c.Addresses.PostgresURL},
 		{"MILLRACE_STACK", c.settings.Stack},
+		{"STAGE", "local"}, // of make: samconfig.toml's table
 	}
 }
 

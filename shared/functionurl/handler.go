@@ -44,8 +44,11 @@ func request(ctx context.Context, e events.LambdaFunctionURLRequest) (*http.Requ
 		target += "?" + e.RawQueryString
 	}
 	r, err := http.NewRequestWithContext(ctx, e.RequestContext.HTTP.Method, target, body)
-	if err != nil {
-		return nil, fmt.Errorf("function URL event: %w", err)
+	if err != nil { // a path that is no URL's, as if it had come decoded: it is the handler's to refuse
+		if r, err = http.NewRequestWithContext(ctx, e.RequestContext.HTTP.Method, "https://"+e.RequestContext.DomainName, body); err != nil {
+			return nil, fmt.Errorf("function URL event: %w", err)
+		}
+		r.URL.Path, r.URL.RawQuery = e.RawPath, e.RawQueryString
 	}
 	r.RequestURI = r.URL.RequestURI()
 	r.RemoteAddr = e.RequestContext.HTTP.SourceIP

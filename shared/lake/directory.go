@@ -3,6 +3,7 @@ package lake
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -26,7 +27,7 @@ type Directory struct {
 var _ Store = (*Directory)(nil)
 
 // NewDirectory stores objects below root, which is made when it is first written to.
-func NewDirectory(root string) *Directory { return &Directory{root: root} }
+func NewDirectory(root string) *Directory { return &Directory{root: filepath.Clean(root)} }
 
 func (d *Directory) path(key string) (string, error) {
 	if !filepath.IsLocal(filepath.FromSlash(key)) {
@@ -120,7 +121,8 @@ func (d *Directory) temporary(key string, r io.Reader) (temporary, path string, 
 		return "", "", err
 	}
 	d.once.Do(func() { removeAbandoned(writing) })
-	f, err := os.CreateTemp(writing, "")
+	// Whoever may read the folder may read what is in it: by the umask, where os.CreateTemp makes files for the owner alone.
+	f, err := os.OpenFile(filepath.Join(writing, rand.Text()), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
 	if err != nil {
 		return "", "", err
 	}

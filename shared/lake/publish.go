@@ -127,7 +127,7 @@ func ReadMarker[M Marker](ctx context.Context, s Store, key, format string) (M, 
 		return marker, Parent{}, err
 	}
 	if err := json.Unmarshal(body, &marker); err != nil {
-		return marker, Parent{}, fmt.Errorf("marker %s is not valid JSON: %w", key, err)
+		return marker, Parent{}, fmt.Errorf("marker %s is not valid JSON (%w): remove it, and repeat the step that wrote it", key, err)
 	}
 	if got := marker.MarkerHeader().Format; got != format {
 		return marker, Parent{}, fmt.Errorf("marker %s has format %q, want %q", key, got, format)

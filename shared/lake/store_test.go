@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/config"
@@ -103,4 +105,23 @@ func conform(t *testing.T, s lake.Store) {
 	keys, err := s.List(ctx, "a/")
 	require.NoError(t, err)
 	require.Equal(t, []string{"a/large=ü %2F", "a/marker"}, keys)
+}
+
+func TestFilesMayBeReadByWhoeverTheUmaskLets(t *testing.T) {
+	dir := t.TempDir()
+	before := syscall.Umask(0o027)
+	defer syscall.Umask(before)
+	require.NoError(t, lake.NewDirectory(dir).Put(t.Context(), "a", strings.NewReader("x")))
+	info, err := os.Stat(filepath.Join(dir, "a"))
+	require.NoError(t, err)
+	require.Equal(t, os.FileMode(0o640), info.Mode())
+}
+
+func TestTheDirectoryOfNoNameIsTheCurrentOne(t *testing.T) {
+	t.Chdir(t.TempDir())
+	d := lake.NewDirectory("")
+	require.NoError(t, d.Put(t.Context(), "a/b", strings.NewReader("x")))
+	keys, err := d.List(t.Context(), "a/")
+	require.NoError(t, err)
+	require.Equal(t, []string{"a/b"}, keys)
 }

@@ -113,7 +113,7 @@ func (c Columns) positions(header []string) ([4]int, error) {
 			continue
 		}
 		if at[n] = slices.Index(header, role.column); at[n] < 0 {
-			return at, fmt.Errorf("no column %q, there are %s: say which one holds the %s", role.column, strings.Join(header, ", "), role.name)
+			return at, fmt.Errorf("no column %q, there are %s: say which one holds the %s (--%[3]s-column)", role.column, strings.Join(header, ", "), role.name)
 		}
 	}
 	return at, nil

@@ -50,7 +50,7 @@ func TestFileErrorsNameFileLineAndColumn(t *testing.T) {
 		columns    train.Columns
 		want       string
 	}{
-		"no such column":       {"x.csv", "customer,item\n", plain, `x.csv:1: no column "user", there are customer, item: say which one holds the user`},
+		"no such column":       {"x.csv", "customer,item\n", plain, `x.csv:1: no column "user", there are customer, item: say which one holds the user (--user-column)`},
 		"weight is a word":     {"x.csv", "user,item,weight,time\n1,a,1,1\n1,b,many,2\n", full, `x.csv:3: column weight: "many" is not a number`},
 		"weight is negative":   {"x.tsv", "user\titem\tweight\ttime\n1\ta\t-2\t1\n", full, `x.tsv:2: column weight: weight -2: want a finite number`},
 		"weight is NaN":        {"x.csv", "user,item,weight,time\n1,a,NaN,1\n", full, `x.csv:2: column weight: weight NaN`},
