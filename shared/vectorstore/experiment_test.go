@@ -3,9 +3,7 @@ package vectorstore_test
 import (
 	"math"
 	"testing"
-	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
 	"github.com/millrace/millrace/shared/experiment"
@@ -229,30 +227,19 @@ func TestAnExperimentNeverBeginsOnTablesThatAreBeingDropped(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	one, two := b.load(t, "1"), b.load(t, "2")
-	reader, err := pgx.Connect(b.ctx, b.url)
-	require.NoError(t, err)
-	defer reader.Close(b.ctx)
-	_, err = reader.Exec(b.ctx, `begin; lock table millrace.user_v1 in access share mode`)
-	require.NoError(t, err)
-	waits := func(sql, message string) {
-		t.Helper()
-		require.Eventually(t, func() bool {
-			return b.column(t, `select count(*)::text from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock' and query like '`+sql+`%'`)[0] == "1"
-		}, 4*time.Second, time.Millisecond, message)
-	}
+	endReader := b.holds(t, `lock table millrace.user_v1 in access share mode`)
 	loaded, started := make(chan error, 1), make(chan error, 1)
 	go func() {
 		_, err := b.store.Load(b.ctx, model("3"))
 		loaded <- err
 	}()
-	waits("drop table", "the load is done, and clears up")
+	b.waits(t, "drop table") // the load is done, and clears up
 	go func() {
 		_, err := b.store.StartExperiment(b.ctx, one.Version, two.Version, 0.5, "me")
 		started <- err
 	}()
-	waits("select pg_advisory_xact_lock", "the experiment waits for that")
-	_, err = reader.Exec(b.ctx, `commit`)
-	require.NoError(t, err)
+	b.waits(t, "select pg_advisory_xact_lock") // the experiment, for that
+	endReader()
 	require.NoError(t, <-loaded)
 	var absent *vectorstore.NotLoadedError
 	require.ErrorAs(t, <-started, &absent)
@@ -263,16 +250,11 @@ func TestAVersionThatIsNeededAgainIsNotDropped(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	one, two := b.load(t, "1"), b.load(t, "2")
-	another, err := pgx.Connect(b.ctx, b.url)
-	require.NoError(t, err)
-	defer another.Close(b.ctx)
-	_, err = another.Exec(b.ctx, `begin; lock table millrace.item_v1 in access share mode`)
-	require.NoError(t, err)
+	endReader := b.holds(t, `lock table millrace.item_v1 in access share mode`)
 	out, err := b.store.Load(b.ctx, model("3")) // has looked what nobody needs, and waits in vain for a reader
 	require.NoError(t, err)
 	require.Contains(t, out.Reason, "tables of older versions stay until the next load")
-	_, err = another.Exec(b.ctx, `commit`)
-	require.NoError(t, err)
+	endReader()
 	_, err = b.store.StartExperiment(b.ctx, one.Version, two.Version, 0.5, "me")
 	require.NoError(t, err)
 	gone, err := b.store.DropUnneeded(b.ctx, "item_v1") // listed before

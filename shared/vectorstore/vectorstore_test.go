@@ -53,6 +53,27 @@ func (b bundle) column(t *testing.T, sql string) []string {
 	return list
 }
 
+// holds begins a transaction of another session with a statement, and returns what commits it.
+func (b bundle) holds(t *testing.T, sql string) (commit func()) {
+	conn, err := pgx.Connect(b.ctx, b.url)
+	require.NoError(t, err)
+	t.Cleanup(func() { conn.Close(context.WithoutCancel(b.ctx)) })
+	_, err = conn.Exec(b.ctx, "begin; "+sql)
+	require.NoError(t, err)
+	return func() {
+		_, err := conn.Exec(b.ctx, "commit")
+		require.NoError(t, err)
+	}
+}
+
+// waits returns when a session waits for a lock, with a statement that begins so.
+func (b bundle) waits(t *testing.T, statement string) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		return b.column(t, `select count(*)::text from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock' and query like '`+statement+`%'`)[0] == "1"
+	}, 10*time.Second, time.Millisecond, "%s… waits for a lock", statement)
+}
+
 func (b bundle) tables(t *testing.T) []string {
 	return b.column(t, `select relname::text from pg_class where relnamespace = 'millrace'::regnamespace and relkind = 'r' and relname ~ '_v[0-9]' order by 1`)
 }
@@ -352,18 +373,11 @@ func TestAPointerThatMovedMeanwhileIsNotMovedAgain(t *testing.T) {
 			b := setup(t)
 			b.load(t, "1")
 			b.load(t, "2")
-			another, err := pgx.Connect(b.ctx, b.url)
-			require.NoError(t, err)
-			defer another.Close(b.ctx)
-			_, err = another.Exec(b.ctx, `begin; update millrace.active_model set n = previous, previous = n`)
-			require.NoError(t, err)
+			commit := b.holds(t, `update millrace.active_model set n = previous, previous = n`)
 			moved := make(chan error, 1)
 			go func() { moved <- move(b) }()
-			require.Eventually(t, func() bool {
-				return b.column(t, `select count(*)::text from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`)[0] != "0"
-			}, 10*time.Second, 5*time.Millisecond, "it waits for the row")
-			_, err = another.Exec(b.ctx, `commit`)
-			require.NoError(t, err)
+			b.waits(t, "") // for the row
+			commit()
 			require.ErrorIs(t, <-moved, vectorstore.ErrPointerMoved)
 			now, err := b.store.Active(b.ctx)
 			require.NoError(t, err)
