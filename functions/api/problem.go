@@ -1,14 +1,13 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"log/slog"
 	"maps"
 	"net/http"
-	"time"
 
+	"github.com/millrace/millrace/shared/run"
 	"github.com/millrace/millrace/shared/vectorstore"
 )
 
@@ -21,17 +20,12 @@ type problem struct {
 
 func (p *problem) Error() string { return p.Detail }
 
-// respite is kept back from the function's time: Lambda ends a function that is late, and what it has cached with it.
-const respite = 2 * time.Second
-
 // endpoint turns an answer's error into a problem. The caller learns what to do; what went wrong inside is logged.
 func endpoint(answer func(http.ResponseWriter, *http.Request) error) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
-		if deadline, ok := q.Context().Deadline(); ok {
-			ctx, cancel := context.WithDeadline(q.Context(), deadline.Add(-respite))
-			defer cancel()
-			q = q.WithContext(ctx)
-		}
+		ctx, cancel := run.WithRespite(q.Context())
+		defer cancel()
+		q = q.WithContext(ctx)
 		err := answer(w, q)
 		if err == nil {
 			return

@@ -16,6 +16,7 @@ import (
 	"github.com/millrace/millrace/shared/dataset"
 	"github.com/millrace/millrace/shared/metrics"
 	"github.com/millrace/millrace/shared/recommend"
+	"github.com/millrace/millrace/shared/run"
 	"github.com/millrace/millrace/shared/vectorstore"
 )
 
@@ -51,9 +52,6 @@ type objectStore interface {
 	Put(ctx context.Context, key string, r io.Reader) error
 }
 
-// respite is kept back from the function's time: an answer that comes too late is no answer, and the whole batch is repeated.
-const respite = 2 * time.Second
-
 // deliveryTime is kept back from answering: what is answered must also be recorded and delivered, which takes some pauses when Firehose is
 // throttled. Of very little time it is half.
 const deliveryTime = 5 * time.Second
@@ -64,11 +62,8 @@ var errNoTime = errors.New("the function's time is nearly over: the rest of the 
 // What can never be processed is put into quarantine and counts as processed. It returns an error only if that first record
 // is the batch's first: then there is nothing before it to be repeated for nothing, and the outage shows in the function's errors.
 func (r *recommender) Handle(ctx context.Context, batch events.KinesisEvent) (events.KinesisEventResponse, error) {
-	if deadline, ok := ctx.Deadline(); ok {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithDeadline(ctx, deadline.Add(-respite))
-		defer cancel()
-	}
+	ctx, cancel := run.WithRespite(ctx)
+	defer cancel()
 	if len(batch.Records) == 0 || batch.Records[0].EventSource != "aws:kinesis" {
 		return events.KinesisEventResponse{}, errors.New("the event is no batch of Kinesis records (events/recommender-batch.json shows one)")
 	}
